@@ -1,0 +1,444 @@
+#pragma once
+/*
+ * The contracts between the daemon and what it steers: compute (guests), net (fabric, links, address
+ * translation), disk (images and root file systems). Included by daemon code that holds a handle and
+ * by the backends themselves. A backend includes nothing of daemon/.
+ *
+ * Common to all three:
+ * Threads: `open` and `close` on the loop thread; what is marked "loop" on the loop thread, where it
+ *   must not block; every other call on a worker, where it may block. Two calls never name the same
+ *   vnode at once, but any number of workers may be inside one backend, so what calls share is
+ *   guarded inside.
+ * Repeats: each call is safe to repeat. Making what is there, and removing what is absent, succeed:
+ *   jobs are replayed after a crash.
+ * Whole or nothing: a call that fails has removed what it made.
+ * Errors:  -1 with err set. VN_E_BACKEND carries the library's own text.
+ * Memory:  arguments are borrowed for the call unless said otherwise; outputs are the caller's.
+ * Ownership: objects carry the tag "vnoded:<instance>:<vnode or LAN uuid>". What does not carry the
+ *   own instance's tag is never touched; a foreign object in the way is VN_E_EXISTS.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto/base/error.h"
+#include "proto/base/ident.h"
+
+/* ---- the loop, as backends see it ------------------------------------------------------------ */
+
+#define WATCH_READ  1u
+#define WATCH_WRITE 2u
+
+struct watch;			/* one registered descriptor or timer; opaque, owned by the loop */
+
+typedef void watch_fd_fn(int fd, unsigned what, void *arg);
+typedef void watch_fn(void *arg);
+
+/* Handed to every backend at open; `loop` is the first argument of each call. */
+struct watch_ops {
+	void *loop;
+	/* Calls fn on the loop thread each time fd is ready (level-triggered) until removed. */
+	struct watch *(*add_fd)(void *loop, int fd, unsigned what, watch_fd_fn *fn, void *arg);
+	/* Calls fn once, after_ms milliseconds from now. The watch must be removed, fired or not. */
+	struct watch *(*add_timer)(void *loop, unsigned after_ms, watch_fn *fn, void *arg);
+	/* Frees a watch of either kind; NULL is fine. May be called from its own callback. */
+	void (*remove)(void *loop, struct watch *watch);
+	/* From any thread: calls fn(arg) on the loop thread, in the order of posting. */
+	void (*post)(void *loop, watch_fn *fn, void *arg);
+};
+
+/* What every backend is opened with. Borrowed until close. */
+struct backend_env {
+	const struct watch_ops *watch;
+	const char *instance;		/* uuid of this installation */
+	const char *state_dir;		/* /var/lib/vnoded: survives a reboot */
+	const char *run_dir;		/* /run/vnoded: does not */
+	const char *libexec_dir;	/* where vnode-init and vnode-helper are */
+	const char *libvirt_uri;	/* "lxc:///system" */
+	const char *fabric;		/* name of the fabric's network namespace */
+	const char *nft_table;		/* name of our nftables table (family inet) */
+	struct vn_cidr control4;	/* 198.18.0.0/16: network address; the gateway is the first host */
+	struct vn_cidr control6;	/* fdxx:…::/64 likewise */
+};
+
+/* ---- a vnode's pinned namespaces ------------------------------------------------------------- */
+
+/*
+ * Each vnode owns a user namespace and a network namespace owned by it, pinned by bind mounts under
+ * run_dir. The names are derived, so that they are known without asking: <run_dir>/netns/vnoded-<vmid>
+ * and <run_dir>/userns/vnoded-<vmid>. The fabric is <run_dir>/netns/<fabric>.
+ */
+struct ns_ref {
+	int64_t vmid;
+	const char *uuid;		/* of the vnode, for tags */
+	const char *netns;		/* path of the pin */
+	const char *userns;		/* path of the pin; NULL: privileged, no user namespace of its own */
+	uint32_t idmap_base;		/* guest id 0 is this host id; 65,536 ids; unused when privileged */
+};
+
+/* ---- compute --------------------------------------------------------------------------------- */
+
+struct guest_spec {
+	const char *domain;		/* "vnoded-<8 of instance>-<vmid>" */
+	const char *uuid;
+	const char *title;		/* "<topology>/<name>", shown by virsh; never parsed */
+	const char *hostname;
+	const char *root;		/* mounted root directory, in the host's mount namespace */
+	struct ns_ref ns;
+	uint64_t memory_bytes;		/* 0 = no limit */
+	unsigned vcpus;			/* 0 = no limit; else that many processors' worth of time */
+	unsigned pids;			/* 0 = no limit */
+	const char *const *init;	/* argv of the guest's PID 1, NULL-terminated; NULL: /sbin/init */
+	const char *dir;		/* <state_dir>/vnodes/<vmid>: status and console ring live here */
+	uint64_t console_bytes;		/* size of the console ring */
+};
+
+/* Who is running, exact across reuse of pids. All zero: nobody. Survives vnoded as a database row. */
+struct guest_id {
+	pid_t controller;		/* libvirt_lxc, or QEMU */
+	pid_t init;			/* vnode-init; its end is the guest's end */
+	uint64_t init_start;		/* field 22 of /proc/PID/stat */
+	pid_t guest;			/* the guest's own PID 1, in our PID namespace */
+	uint64_t guest_start;
+};
+
+enum exit_cause {
+	EXIT_UNKNOWN, EXIT_POWEROFF, EXIT_REBOOT, EXIT_EXITED, EXIT_SIGNALLED, EXIT_OOM, EXIT_KILLED,
+	EXIT_HALTED,
+};
+
+struct guest_exit {
+	enum exit_cause cause;		/* never EXIT_HALTED: only the daemon knows that it halted */
+	int code;			/* EXIT_EXITED */
+	int signal;			/* EXIT_SIGNALLED, EXIT_KILLED (SIGKILL from outside the guest) */
+};
+
+enum guest_state { GUEST_ABSENT, GUEST_RUNNING, GUEST_DEAD /* known to libvirt, nobody runs */ };
+
+struct guest_status {
+	enum guest_state state;
+	struct guest_id id;
+	uint64_t netns_inode;		/* of the running guest's init; compared with the pin */
+};
+
+struct guest_found {			/* one guest that carries our tag */
+	char domain[64];
+	char uuid[VN_UUID_TEXT];
+	enum guest_state state;
+};
+
+struct exec_spec {
+	const char *const *argv;	/* NULL-terminated, argv[0] looked up in the guest's PATH */
+	const char *const *env;		/* "NAME=value", NULL-terminated; added to PATH, HOME, TERM; or NULL */
+	const char *cwd;		/* NULL: the user's home, or / */
+	const char *user;		/* name or number in the guest's passwd; NULL: root */
+	bool tty;			/* make a terminal in the guest; *ret_master is its master */
+	int fds[3];			/* stdin, stdout, stderr; borrowed; unused with tty */
+};
+
+struct exec;				/* a running command; owned by the backend until on_exec_end returned */
+
+struct exec_result {
+	int exit_code;			/* -1 when signalled */
+	int signal;			/* 0 when exited */
+};
+
+/* How a compute backend tells what happened; all on the loop thread. */
+struct compute_events {
+	void *arg;
+	/* A watched guest's init has ended. Once per watch; the watch is over. */
+	void (*on_exit)(void *arg, const char *uuid, const struct guest_exit *exit);
+	/* The hypervisor's daemon went away (up = false) or is back (true). */
+	void (*on_link)(void *arg, bool up, const char *text);
+};
+
+struct compute;
+struct compute_ops {
+	const char *name;		/* "lxc", "fake": the word in topology files */
+
+	/* Succeeds without libvirtd: calls then fail until it is there, and on_link tells. */
+	int (*open)(const struct backend_env *env, const struct compute_events *events,
+		    struct compute **ret, struct vn_error *err);
+	void (*close)(struct compute *self);	/* guests live on; NULL is fine */
+
+	/*
+	 * Starts the guest and returns when its PID 1 has been executed. A guest of that domain that
+	 * already runs with that uuid is left alone and reported. Before the guest's first
+	 * instruction its network namespace is compared with the pin: a difference is VN_E_BACKEND
+	 * and nothing runs. Dying in here leaves either nothing or a running guest that `probe` finds.
+	 */
+	int (*start)(struct compute *self, const struct guest_spec *spec, struct guest_id *ret,
+		     struct vn_error *err);
+	/*
+	 * Ends the guest: asks politely, waits up to grace_ms (0: no asking) for its init to end, kills,
+	 * and returns when neither the process nor the domain is there any more. Also cleans up after a
+	 * guest that ended by itself. id may be NULL or zero. If libvirtd is unreachable the processes
+	 * are ended by id and VN_E_BACKEND tells that the domain could not be removed.
+	 */
+	int (*stop)(struct compute *self, const char *domain, const char *uuid,
+		    const struct guest_id *id, unsigned grace_ms, struct vn_error *err);
+	int (*probe)(struct compute *self, const char *domain, const char *uuid,
+		     struct guest_status *ret, struct vn_error *err);
+	/* All guests with our tag; *ret to be freed. */
+	int (*list)(struct compute *self, struct guest_found **ret, size_t *ret_count,
+		    struct vn_error *err);
+	/* Changes limits of a running guest at once; 0 = no limit. VN_E_UNSUPPORTED where it cannot. */
+	int (*set_limits)(struct compute *self, const struct guest_spec *spec,
+			  const struct guest_id *id, struct vn_error *err);
+	/* What this machine lacks, a sentence each, NULL-terminated; *ret and its strings to be freed. */
+	int (*missing)(struct compute *self, char ***ret, struct vn_error *err);
+
+	/*
+	 * loop: from now on `on_exit` tells the end of this guest. If it has ended already, on_exit is
+	 * called soon (never from inside). dir: where its status file is (guest_spec.dir).
+	 */
+	int (*watch)(struct compute *self, const char *domain, const char *uuid, const char *dir,
+		     const struct guest_id *id, struct vn_error *err);
+	void (*unwatch)(struct compute *self, const char *uuid);	/* loop; unknown is fine */
+	/* loop: whether exactly this process (pid and start time) lives; no libvirt involved. */
+	bool (*is_alive)(struct compute *self, const struct guest_id *id);
+
+	/*
+	 * loop: runs a command inside, in all namespaces, the cgroup and the capability bounding set of
+	 * the guest. Returns at once. on_end(arg, result or NULL, err) is called once, on the loop;
+	 * a command that cannot be run ends with exit_code 126 or 127 as a shell would say it, anything
+	 * that prevents even trying with result NULL and err. *ret_master (tty only) is the caller's.
+	 */
+	int (*exec)(struct compute *self, const struct guest_id *id, const struct exec_spec *spec,
+		    void (*on_end)(void *arg, const struct exec_result *result,
+				   const struct vn_error *err),
+		    void *arg, struct exec **ret, int *ret_master, struct vn_error *err);
+	/* loop: sends a signal to the command's session; on_end still follows. */
+	void (*exec_signal)(struct compute *self, struct exec *exec, int signal);
+
+	/* loop: a connected stream socket to the guest's console (recent output first, then live). */
+	int (*console)(struct compute *self, const char *dir, int *ret_fd, struct vn_error *err);
+};
+
+struct compute {			/* first member of every backend's own struct */
+	const struct compute_ops *ops;
+};
+
+/* ---- net ------------------------------------------------------------------------------------- */
+
+#define NET_CONTROL 0			/* LAN id of the control network; experiment LANs count from 1 */
+
+/* One interface of a vnode: the veth "v<vmid>e<index>" in the fabric, `ifname` inside. */
+struct port_spec {
+	int64_t lan;			/* id of the LAN's bridge "l<lan>", or NET_CONTROL */
+	unsigned index;			/* n of v<vmid>e<n>; unique and stable per vnode */
+	const char *ifname;		/* inside the guest */
+	struct vn_mac mac;
+	const struct vn_cidr *addresses;
+	unsigned n_addresses;
+	unsigned mtu;			/* bytes; 0 = 1500 */
+	bool up;			/* carrier: false after lan.down */
+	/* NET_CONTROL gets default routes over both gateways as well. */
+};
+
+struct lan_spec {
+	int64_t id;			/* bridge "l<id>" */
+	const char *uuid;		/* for its tag */
+	unsigned mtu;			/* bytes; 0 = 1500 */
+};
+
+struct forward_spec {
+	int64_t vmid;
+	int protocol;			/* IPPROTO_TCP or IPPROTO_UDP */
+	struct vn_cidr address;		/* host address to listen on; family 0 = all of both families */
+	uint16_t host, guest;		/* ports */
+	struct vn_cidr to4, to6;	/* the vnode's control addresses; family 0 = none */
+};
+
+enum net_kind { NET_BRIDGE, NET_PORT, NET_NETNS, NET_USERNS };
+
+struct net_found {			/* one object of ours, as the kernel shows it */
+	enum net_kind kind;
+	int64_t id;			/* LAN id or vmid */
+	unsigned index;			/* NET_PORT */
+	char uuid[VN_UUID_TEXT];	/* from its tag; "" for namespaces */
+	int64_t lan;			/* NET_PORT: bridge it is enslaved to, -1 none */
+	bool up;
+};
+
+struct net;
+struct net_ops {
+	const char *name;
+
+	int (*open)(const struct backend_env *env, struct net **ret, struct vn_error *err);
+	void (*close)(struct net *self);	/* everything stays in the kernel; NULL is fine */
+
+	/*
+	 * root_pre_config_network: fabric namespace, control bridge and uplink with the gateway
+	 * addresses, forwarding sysctls, nftables table. Verifies and repairs what is there.
+	 * VN_E_EXISTS where control4 or control6 overlaps a route of the host: the text names it.
+	 */
+	int (*host_up)(struct net *self, struct vn_error *err);
+	/* The inverse: everything with our tag goes, sysctls get their former values back. */
+	int (*host_down)(struct net *self, struct vn_error *err);
+	/* What this kernel lacks (netem, gre, vlan, …) or what stands in the way (a foreign forward
+	 * chain with policy drop); sentences as compute.missing. */
+	int (*missing)(struct net *self, char ***ret, struct vn_error *err);
+
+	int (*lan_up)(struct net *self, const struct lan_spec *lan, struct vn_error *err);
+	int (*lan_down)(struct net *self, int64_t lan, struct vn_error *err);
+
+	/* Makes and pins the namespaces, with loopback up. Existing pins are checked to be namespaces. */
+	int (*namespaces_up)(struct net *self, const struct ns_ref *ns, struct vn_error *err);
+	/* Unpins; the kernel removes all ports with them. Ports still in the fabric go too. */
+	int (*namespaces_down)(struct net *self, const struct ns_ref *ns, struct vn_error *err);
+
+	/* Makes or mends these ports; other ports of the vnode are left alone. One batch. */
+	int (*ports_up)(struct net *self, const struct ns_ref *ns, const struct port_spec *ports,
+			size_t n_ports, struct vn_error *err);
+	int (*ports_down)(struct net *self, const struct ns_ref *ns, const unsigned *indexes,
+			  size_t n_indexes, struct vn_error *err);
+	/* Sets the carrier of ports (lan.up, lan.down), all or none, without touching the guests. */
+	int (*ports_carrier)(struct net *self, const int64_t *vmids, const unsigned *indexes,
+			     size_t count, bool up, struct vn_error *err);
+
+	/*
+	 * loop: holds the host port with a bound, non-listening socket until released. VN_E_EXISTS:
+	 * another program has it (the text names the port).
+	 */
+	int (*forward_reserve)(struct net *self, const struct forward_spec *forward,
+			       struct vn_error *err);
+	void (*forward_release)(struct net *self, const struct forward_spec *forward);
+	/* Adds or removes rules of forwards in one nftables transaction. */
+	int (*forwards_up)(struct net *self, const struct forward_spec *forwards, size_t count,
+			   struct vn_error *err);
+	int (*forwards_down)(struct net *self, const struct forward_spec *forwards, size_t count,
+			     struct vn_error *err);
+	/* Makes the table hold exactly these; for start-up. */
+	int (*forwards_sync)(struct net *self, const struct forward_spec *forwards, size_t count,
+			     struct vn_error *err);
+
+	/* All objects of ours in the fabric and the run folder, from one dump; *ret to be freed. */
+	int (*inventory)(struct net *self, struct net_found **ret, size_t *ret_count,
+			 struct vn_error *err);
+};
+
+struct net {
+	const struct net_ops *ops;
+};
+
+/* ---- disk ------------------------------------------------------------------------------------ */
+
+/*
+ * Images are unpacked once, to <state_dir>/images/<sha256>/root with the finished marker
+ * <state_dir>/images/<sha256>/finished, written and synced last. A vnode's disk is
+ * <state_dir>/disks/<vmid>/ (overlay: upper, work); its mounted root is <run_dir>/root/<vmid>.
+ */
+struct disk_spec {
+	int64_t vmid;
+	const char *uuid;
+	const char *image_sha256;
+	const char *userns;		/* as in ns_ref: NULL = privileged, ids not shifted */
+	uint32_t idmap_base;
+};
+
+struct guest_file {			/* a file written into a mounted root */
+	const char *path;		/* absolute inside the guest */
+	const char *text;
+	unsigned mode;
+};
+
+struct unpack_limits {
+	uint64_t bytes;			/* unpacked size */
+	uint64_t entries;
+};
+
+enum disk_kind { DISK_IMAGE, DISK_IMAGE_PARTIAL, DISK_VNODE, DISK_MOUNT, DISK_TRASH };
+
+struct disk_found {
+	enum disk_kind kind;
+	int64_t vmid;			/* DISK_VNODE, DISK_MOUNT */
+	char name[80];			/* sha256, or name in the trash */
+	uint64_t bytes;			/* DISK_IMAGE: unpacked size from its marker */
+};
+
+struct disk;
+struct disk_ops {
+	const char *name;		/* "overlay", "fake" */
+
+	int (*open)(const struct backend_env *env, struct disk **ret, struct vn_error *err);
+	void (*close)(struct disk *self);
+
+	/* root_pre_config: folders, file system features, free space. */
+	int (*host_up)(struct disk *self, struct vn_error *err);
+	int (*host_down)(struct disk *self, struct vn_error *err);	/* unmounts all of ours */
+	int (*missing)(struct disk *self, char ***ret, struct vn_error *err);
+
+	/*
+	 * Unpacks the archive at `path` as image `sha256`. The digest has been checked already.
+	 * *cancelled is read between entries (atomically): true ends with VN_E_CANCELLED.
+	 * *progress_bytes is raised as archive bytes are read (atomically).
+	 * VN_E_INVALID: no archive, truncated, an entry outside the root, a limit; VN_E_LIMIT: disk full.
+	 */
+	int (*image_unpack)(struct disk *self, const char *path, const char *sha256,
+			    const struct unpack_limits *limits, const bool *cancelled,
+			    uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err);
+	int (*image_remove)(struct disk *self, const char *sha256, struct vn_error *err);
+	/* VN_E_NOT_FOUND unless the image is there and finished. */
+	int (*image_check)(struct disk *self, const char *sha256, struct vn_error *err);
+
+	int (*create)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/* Renames the disk into the trash (atomic: the commit point), then deletes it. */
+	int (*destroy)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/* Mounts at <run_dir>/root/<vmid>; path: at least PATH_MAX bytes, written on success. */
+	int (*mount)(struct disk *self, const struct disk_spec *spec, char *path,
+		     struct vn_error *err);
+	int (*unmount)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/* Writes files into the mounted root, never outside whatever links the image holds. */
+	int (*inject)(struct disk *self, const struct disk_spec *spec, const struct guest_file *files,
+		      size_t n_files, struct vn_error *err);
+
+	/* Bytes free for unprivileged use where disks and images live. */
+	int (*free_bytes)(struct disk *self, uint64_t *ret, struct vn_error *err);
+	int (*inventory)(struct disk *self, struct disk_found **ret, size_t *ret_count,
+			 struct vn_error *err);
+	/* Deletes everything in the trash and every partial image. */
+	int (*empty_trash)(struct disk *self, struct vn_error *err);
+};
+
+struct disk {
+	const struct disk_ops *ops;
+};
+
+/* ---- fetch ----------------------------------------------------------------------------------- */
+
+struct fetch;
+struct fetch_request {
+	const char *url;		/* http:// or https:// */
+	const char *path;		/* file to write; replaced if there; removed on failure */
+	uint64_t limit_bytes;
+	unsigned stall_ms;		/* ends with VN_E_TIMEOUT when nothing arrives for so long */
+	void *arg;
+	void (*on_progress)(void *arg, uint64_t done, uint64_t total);	/* total 0 = unknown */
+	/* Once, on the loop; sha256: 64 hex digits of what was written, NULL when err is set. */
+	void (*on_end)(void *arg, const char *sha256, uint64_t bytes, const struct vn_error *err);
+};
+
+struct fetcher;				/* all downloads of a daemon: one curl multi handle on the loop */
+struct fetch_ops {
+	int (*open)(const struct backend_env *env, struct fetcher **ret, struct vn_error *err);
+	void (*close)(struct fetcher *self);
+	/* loop. */
+	int (*start)(struct fetcher *self, const struct fetch_request *request, struct fetch **ret,
+		     struct vn_error *err);
+	/* loop: on_end follows with VN_E_CANCELLED. */
+	void (*cancel)(struct fetcher *self, struct fetch *fetch);
+};
+
+struct fetcher {
+	const struct fetch_ops *ops;
+};
+
+extern const struct compute_ops compute_lxc, compute_fake;
+extern const struct net_ops net_linux, net_fake;
+extern const struct disk_ops disk_overlay, disk_fake;
+extern const struct fetch_ops fetch_curl, fetch_fake;
+
+/* Frees what `missing` returns; NULL is fine. */
+void backend_free_strings(char **strings);
