@@ -55,6 +55,11 @@ struct vnode_list_params {
 	int64_t after;			/* only VMIDs above this one */
 };
 
+/*
+ * Without tty the answer {exit_code, signal} comes when the command has ended. With tty it comes at
+ * once, as {"exec": N} with the terminal's master as its descriptor, and when the command has ended the
+ * notification "exec" {"exec": N, "exit_code": …, "signal": …} follows on the same connection.
+ */
 struct vnode_exec_params {
 	const char *vnode;
 	struct field_array argv, env;	/* const char * */
