@@ -20,6 +20,8 @@ const struct watch_ops *loop_watch_ops(struct loop *loop);
 void loop_defer(struct loop *loop, watch_fn *fn, void *arg);
 /* From any thread: calls fn(arg) on the loop thread. */
 void loop_post(struct loop *loop, watch_fn *fn, void *arg);
+/* Drops all that was deferred or posted with this arg; before an object is freed. */
+void loop_forget(struct loop *loop, const void *arg);
 
 /* As in struct watch_ops. */
 struct watch *loop_add_fd(struct loop *loop, int fd, unsigned what, watch_fd_fn *fn, void *arg);

@@ -22,6 +22,7 @@ struct work {
 	/* the pool's own */
 	struct vn_list link;
 	struct pool *pool;
+	enum work_stage { WORK_IDLE, WORK_QUEUED, WORK_RUNNING, WORK_BACK } stage;
 	bool abandoned;
 };
 
@@ -30,8 +31,12 @@ struct pool_widths {
 };
 
 struct pool *pool_open(struct loop *loop, const struct pool_widths widths[static LANE_COUNT]);
-/* Waits for what is running, drops what is queued (neither done nor lost is called). NULL is fine. */
-void pool_close(struct pool *pool);
+/*
+ * Waits for what is running, drops what is queued (neither done nor lost is called). NULL is fine.
+ * Abandoned work is not waited for: returns how many threads are still inside such. Where that is not
+ * 0 their memory stays, and the caller must leave alone what they use and end with _exit.
+ */
+unsigned pool_close(struct pool *pool);
 
 /* loop: queues work; it runs in the lane's order. */
 void pool_submit(struct pool *pool, struct work *work);
