@@ -1,0 +1,97 @@
+/* Files that say who owns a folder or that it is finished. They are small, so jansson writes them. */
+#include "backends/disk/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/mem.h"
+
+int
+files_make_folder(const char *path, mode_t mode, struct vn_error *err)
+{
+	vn_autofree char *above = vn_strdup(path);
+	char *slash = strrchr(above, '/');
+
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno == ENOENT && slash && slash != above) {
+		*slash = '\0';
+		if (files_make_folder(above, 0755, err) < 0)
+			return -1;
+		if (mkdir(path, mode) == 0)
+			return 0;
+	}
+	if (errno != EEXIST)
+		return vn_fail_errno(err, errno, "make the folder %s", path);
+	return 0;
+}
+
+int
+files_sync_folder(const char *path, struct vn_error *err)
+{
+	vn_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return vn_fail_errno(err, errno, "sync the folder %s", path);
+	return 0;
+}
+
+static int
+write_synced(const char *path, const json_t *json, struct vn_error *err)
+{
+	vn_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return vn_fail_errno(err, errno, "write %s", path);
+	if (json_dumpfd(json, fd, JSON_COMPACT | JSON_SORT_KEYS) < 0)
+		return vn_fail_errno(err, errno ? errno : EIO, "write %s", path);
+	if (fsync(fd) < 0)
+		return vn_fail_errno(err, errno, "sync %s", path);
+	return 0;
+}
+
+int
+files_write_json(const char *path, const json_t *json, struct vn_error *err)
+{
+	vn_autofree char *new_path = vn_format("%s.new", path);
+
+	if (write_synced(new_path, json, err) < 0) {
+		unlink(new_path);
+		return -1;
+	}
+	if (rename(new_path, path) < 0) {
+		vn_fail_errno(err, errno, "put %s in place", path);
+		unlink(new_path);
+		return -1;
+	}
+	return 0;
+}
+
+json_t *
+files_read_json(const char *path)
+{
+	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	json_t *json = fd < 0 ? NULL : json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+
+	if (json && !json_is_object(json)) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
+}
+
+void
+files_random_name(char text[static 17])
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		abort();
+	snprintf(text, 17, "%016llx", (unsigned long long)random);
+}

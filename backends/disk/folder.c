@@ -1,0 +1,189 @@
+/*
+ * The folder of a vnode's disk. It is made under another name and renamed when it is whole, and
+ * leaves by a rename into the trash: so under its own name it is there with its owner file, or not
+ * at all, wherever we were killed.
+ */
+#include "backends/disk/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "backends/disk/files.h"
+#include "backends/disk/trash.h"
+#include "proto/base/mem.h"
+
+char *
+folder_path(const struct overlay *overlay, int64_t vmid)
+{
+	return vn_format("%s/%lld", overlay->disks, (long long)vmid);
+}
+
+int
+folder_check(const char *path, const struct disk_spec *spec, const char *image, bool *ret_there,
+	     struct vn_error *err)
+{
+	vn_autofree char *owner_path = vn_format("%s/owner", path);
+	const char *uuid = "", *of_image = "";
+	bool is_own, is_image;
+	json_t *owner;
+
+	*ret_there = access(path, F_OK) == 0;
+	if (!*ret_there)
+		return 0;
+	owner = files_read_json(owner_path);
+	if (owner)
+		json_unpack(owner, "{s?s, s?s}", "uuid", &uuid, "image", &of_image);
+	is_own = !strcmp(uuid, spec->uuid);
+	is_image = !image || !strcmp(of_image, image);
+	json_decref(owner);
+	if (!is_own)
+		return vn_fail(err, VN_E_EXISTS, "the folder %s belongs to someone else: move it "
+			       "away", path);
+	if (!is_image)
+		return vn_fail(err, VN_E_STATE, "the disk %s was made for another image: reload the "
+			       "vnode", path);
+	return 0;
+}
+
+static int
+copy_attribute(const char *from, const char *to, const char *name, struct vn_error *err)
+{
+	char value[4096];
+	ssize_t size = lgetxattr(from, name, value, sizeof(value));
+
+	if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
+		return 0;
+	if (size < 0 || lsetxattr(to, name, value, (size_t)size, 0) < 0)
+		return vn_fail_errno(err, errno, "copy the attribute %s to %s", name, to);
+	return 0;
+}
+
+/* The guest's / shows the upper folder's own owner and mode: so they must be the image's. */
+static int
+make_upper(const char *image_root, const char *upper, struct vn_error *err)
+{
+	struct stat st;
+
+	if (lstat(image_root, &st) < 0)
+		return vn_fail_errno(err, errno, "look at %s", image_root);
+	if (mkdir(upper, 0700) < 0 || chown(upper, st.st_uid, st.st_gid) < 0
+	    || chmod(upper, st.st_mode & 07777) < 0)
+		return vn_fail_errno(err, errno, "make the folder %s", upper);
+	if (copy_attribute(image_root, upper, "system.posix_acl_access", err) < 0
+	    || copy_attribute(image_root, upper, "system.posix_acl_default", err) < 0)
+		return -1;
+	return 0;
+}
+
+static int
+write_owner(const struct overlay *overlay, const char *folder, const struct disk_spec *spec,
+	    struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("%s/owner", folder);
+	json_t *owner = json_pack("{s:s, s:s, s:s}", "instance", overlay->env->instance,
+				  "uuid", spec->uuid, "image", spec->image_sha256);
+	int result;
+
+	if (!owner)
+		abort();
+	result = files_write_json(path, owner, err);
+	json_decref(owner);
+	return result;
+}
+
+/* Fills a folder with all that makes it a disk. */
+static int
+fill_folder(const struct overlay *overlay, const char *folder, const struct disk_spec *spec,
+	    struct vn_error *err)
+{
+	vn_autofree char *image = vn_format("%s/%s/root", overlay->images, spec->image_sha256);
+	vn_autofree char *upper = vn_format("%s/upper", folder);
+	vn_autofree char *work = vn_format("%s/work", folder);
+
+	if (mkdir(folder, 0700) < 0)
+		return vn_fail_errno(err, errno, "make the folder %s", folder);
+	if (write_owner(overlay, folder, spec, err) < 0 || make_upper(image, upper, err) < 0)
+		return -1;
+	if (mkdir(work, 0700) < 0)
+		return vn_fail_errno(err, errno, "make the folder %s", work);
+	return files_sync_folder(folder, err);
+}
+
+int
+folder_create(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+{
+	vn_autofree char *path = folder_path(overlay, spec->vmid);
+	vn_autofree char *new_path = vn_format("%s/.new-%lld", overlay->disks,
+					       (long long)spec->vmid);
+	struct vn_error ignored;
+	bool is_there;
+
+	if (folder_check(path, spec, spec->image_sha256, &is_there, err) < 0)
+		return -1;
+	if (is_there)
+		return 0;
+	/* What a crash left under the other name is of no use. */
+	if (trash_away(overlay->trash, new_path, "disk", err) < 0)
+		return -1;
+	if (fill_folder(overlay, new_path, spec, err) < 0) {
+		trash_away(overlay->trash, new_path, "disk", &ignored);
+		return -1;
+	}
+	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
+		vn_fail_errno(err, errno, "put the disk %s in place", path);
+		trash_away(overlay->trash, new_path, "disk", &ignored);
+		return -1;
+	}
+	return files_sync_folder(overlay->disks, err);
+}
+
+int
+folder_destroy(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+{
+	vn_autofree char *path = folder_path(overlay, spec->vmid);
+	vn_autofree char *label = vn_format("disk-%lld", (long long)spec->vmid);
+	bool is_there;
+
+	if (folder_check(path, spec, NULL, &is_there, err) < 0)
+		return -1;
+	return is_there ? trash_away(overlay->trash, path, label, err) : 0;
+}
+
+/* Whether the owner file at `path` names the image. */
+static bool
+is_built_on(const char *path, const char *sha256)
+{
+	json_t *owner = files_read_json(path);
+	const char *image = "";
+	bool is_it = owner && json_unpack(owner, "{s:s}", "image", &image) == 0
+		     && !strcmp(image, sha256);
+
+	json_decref(owner);
+	return is_it;
+}
+
+int
+folder_check_unused(const struct overlay *overlay, const char *sha256, struct vn_error *err)
+{
+	DIR *dir = opendir(overlay->disks);
+	struct dirent *entry;
+	int result = 0;
+
+	if (!dir)
+		return vn_fail_errno(err, errno, "open %s", overlay->disks);
+	while (result == 0 && (entry = readdir(dir))) {
+		vn_autofree char *path = vn_format("%s/%s/owner", overlay->disks, entry->d_name);
+
+		if (entry->d_name[0] != '.' && is_built_on(path, sha256))
+			result = vn_fail(err, VN_E_STATE, "the disk of VMID %s is built on the image "
+					 "%.12s…: destroy that vnode first", entry->d_name, sha256);
+	}
+	closedir(dir);
+	return result;
+}

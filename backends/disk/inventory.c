@@ -1,0 +1,115 @@
+/* What lies in the backend's folders, read from the folders themselves. */
+#include "backends/disk/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/disk/image.h"
+#include "proto/base/mem.h"
+
+struct inventory {
+	const struct overlay *overlay;
+	struct disk_found *found;
+	size_t count;
+};
+
+/* Writes into *ret what the entry is; false: nothing of ours. */
+typedef bool classify_fn(const struct overlay *overlay, const char *name, struct disk_found *ret);
+
+static bool
+read_vmid(const char *name, int64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoll(name, &end, 10);
+	return errno == 0 && *end == '\0' && *ret > 0 && name[0] != '+';
+}
+
+static bool
+classify_image(const struct overlay *overlay, const char *name, struct disk_found *ret)
+{
+	struct image_info info;
+
+	ret->kind = DISK_IMAGE_PARTIAL;
+	if (image_is_finished(overlay->images, name, &info)) {
+		ret->kind = DISK_IMAGE;
+		ret->bytes = info.bytes;
+	}
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return true;
+}
+
+static bool
+classify_disk(const struct overlay *overlay, const char *name, struct disk_found *ret)
+{
+	(void)overlay;
+	ret->kind = DISK_VNODE;
+	return read_vmid(name, &ret->vmid);
+}
+
+static bool
+classify_trash(const struct overlay *overlay, const char *name, struct disk_found *ret)
+{
+	(void)overlay;
+	ret->kind = DISK_TRASH;
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return true;
+}
+
+static bool
+classify_root(const struct overlay *overlay, const char *name, struct disk_found *ret)
+{
+	vn_autofree char *path = vn_format("%s/%s", overlay->roots, name);
+	bool is_ours, is_foreign;
+	struct vn_error ignored;
+
+	ret->kind = DISK_MOUNT;
+	return read_vmid(name, &ret->vmid)
+	       && overlay_is_mounted(overlay, path, &is_ours, &is_foreign, &ignored) == 0
+	       && is_ours;
+}
+
+static int
+list_folder(struct inventory *inventory, const char *path, classify_fn *classify,
+	    struct vn_error *err)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : vn_fail_errno(err, errno, "open %s", path);
+	while ((entry = readdir(dir))) {
+		struct disk_found found = { 0 };
+
+		if (entry->d_name[0] == '.' || !classify(inventory->overlay, entry->d_name, &found))
+			continue;
+		inventory->found = vn_realloc_array(inventory->found, inventory->count + 1,
+						    sizeof(found));
+		inventory->found[inventory->count++] = found;
+	}
+	closedir(dir);
+	return 0;
+}
+
+int
+overlay_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
+		  struct vn_error *err)
+{
+	const struct overlay *overlay = vn_container_of(disk, struct overlay, base);
+	struct inventory inventory = { .overlay = overlay };
+
+	if (list_folder(&inventory, overlay->images, classify_image, err) < 0
+	    || list_folder(&inventory, overlay->disks, classify_disk, err) < 0
+	    || list_folder(&inventory, overlay->trash, classify_trash, err) < 0
+	    || list_folder(&inventory, overlay->roots, classify_root, err) < 0) {
+		free(inventory.found);
+		return -1;
+	}
+	*ret = inventory.found;
+	*ret_count = inventory.count;
+	return 0;
+}

@@ -1,0 +1,16 @@
+#pragma once
+/* What is mounted at a path, as the kernel tells it. */
+
+#include <stdbool.h>
+
+#include "proto/base/error.h"
+
+struct mounted {
+	bool there;			/* the path is the root of a mount; the rest is set only then */
+	bool shared;			/* of the mount that holds the path, in any case */
+	char fstype[32];
+	char source[128];		/* an overlay's source is its owner's tag */
+};
+
+/* Looks at `path` without following a link at its end. A path that does not exist is not there. */
+int mounts_at(const char *path, struct mounted *ret, struct vn_error *err);

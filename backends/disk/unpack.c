@@ -1,0 +1,478 @@
+/*
+ * libarchive, and nothing of it beyond this file. Two readers in a row: the first only undoes the
+ * compression, the second reads tar from it. Between them passes the plain stream, which is how
+ * trailing garbage and a missing end of archive are noticed; libarchive alone ignores both.
+ *
+ * The work runs on a thread whose root directory is the folder it unpacks into. Whatever an archive
+ * or a bug makes of a path, the kernel resolves it inside; libarchive's own checks are there so that
+ * such an entry is an error with its name and not a surprise in the image. The price: nothing may be
+ * loaded from a file there. Hence numeric owners only (no name service), and a UTF-8 locale of the
+ * thread's own, so that no conversion module is ever looked for.
+ */
+#include "backends/disk/unpack.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backends/disk/apart.h"
+#include "proto/base/mem.h"
+
+#define BUFFER_SIZE (256 * 1024)
+#define ID_MAX 65535			/* a vnode has 65,536 user and group ids */
+#define DISK_FLAGS                                                                                 \
+	(ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL \
+	 | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SPARSE | ARCHIVE_EXTRACT_SECURE_NODOTDOT        \
+	 | ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
+
+struct unpack {
+	const char *into;
+	const struct unpack_limits *limits;
+	const bool *cancelled;
+	uint64_t *progress_bytes;
+	int fd;				/* the archive file */
+	uint64_t size;			/* its bytes */
+	char *buffer;
+	struct archive *raw, *tar, *disk;
+	const char *chunk;		/* what the tar reader was given last; owned by raw */
+	size_t chunk_size;
+	uint64_t given;			/* bytes it was given in all */
+	struct unpacked result;
+};
+
+static bool
+is_cancelled(const struct unpack *unpack)
+{
+	return __atomic_load_n(unpack->cancelled, __ATOMIC_RELAXED);
+}
+
+/* Sets *err from libarchive's last failure; `code` says whose fault it is where the errno does not. */
+static int __attribute__((format(printf, 4, 5)))
+vn_fail_archive(struct vn_error *err, struct archive *archive, enum vn_code code,
+		const char *format, ...)
+{
+	const char *reason = archive_error_string(archive);
+	int sys = archive_errno(archive);
+	char text[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (sys == ENOMEM)
+		abort();
+	if (sys == ENOSPC || sys == EDQUOT)
+		return vn_fail_errno(err, sys, "%s: the disk of state_dir is full", text);
+	if (sys == ECANCELED)
+		return vn_fail(err, VN_E_CANCELLED, "%s: cancelled", text);
+	vn_fail(err, code, "%s: %s", text, reason ? reason : "unknown failure");
+	err->sys = sys;
+	return -1;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+/* The first reader's input: the file. Also what counts progress and notices a cancel. */
+static la_ssize_t
+read_file(struct archive *archive, void *arg, const void **ret)
+{
+	struct unpack *unpack = arg;
+	ssize_t size;
+
+	if (is_cancelled(unpack)) {
+		archive_set_error(archive, ECANCELED, "cancelled");
+		return -1;
+	}
+	size = read(unpack->fd, unpack->buffer, BUFFER_SIZE);
+	if (size < 0) {
+		archive_set_error(archive, errno, "%s", strerror(errno));
+		return -1;
+	}
+	__atomic_fetch_add(unpack->progress_bytes, (uint64_t)size, __ATOMIC_RELAXED);
+	*ret = unpack->buffer;
+	return size;
+}
+
+/* The second reader's input: the plain stream. */
+static la_ssize_t
+read_plain(struct archive *archive, void *arg, const void **ret)
+{
+	struct unpack *unpack = arg;
+	const void *data;
+	size_t size;
+	la_int64_t offset;
+	int result = archive_read_data_block(unpack->raw, &data, &size, &offset);
+
+	if (result == ARCHIVE_EOF)
+		return 0;
+	if (result != ARCHIVE_OK) {
+		archive_set_error(archive, archive_errno(unpack->raw), "%s",
+				  archive_error_string(unpack->raw));
+		return -1;
+	}
+	unpack->chunk = data;
+	unpack->chunk_size = size;
+	unpack->given += size;
+	*ret = data;
+	return (la_ssize_t)size;
+}
+
+/* A filter that libarchive could only run as a program counts as missing: we start none. */
+static int
+open_filters(struct unpack *unpack, struct vn_error *err)
+{
+	struct archive_entry *entry;
+	int result;
+
+	if (archive_read_support_filter_gzip(unpack->raw) != ARCHIVE_OK
+	    || archive_read_support_filter_xz(unpack->raw) != ARCHIVE_OK
+	    || archive_read_support_filter_zstd(unpack->raw) != ARCHIVE_OK
+	    || archive_read_support_filter_bzip2(unpack->raw) != ARCHIVE_OK
+	    || archive_read_support_format_raw(unpack->raw) != ARCHIVE_OK)
+		return vn_fail_archive(err, unpack->raw, VN_E_UNSUPPORTED, "this libarchive");
+	if (archive_read_open(unpack->raw, unpack, NULL, read_file, NULL) != ARCHIVE_OK)
+		return vn_fail_archive(err, unpack->raw, VN_E_INVALID, "open the archive");
+	result = archive_read_next_header(unpack->raw, &entry);
+	if (result == ARCHIVE_EOF)
+		return vn_fail(err, VN_E_INVALID, "the archive is empty");
+	if (result != ARCHIVE_OK)
+		return vn_fail_archive(err, unpack->raw, VN_E_INVALID, "read the archive");
+	return 0;
+}
+
+static int
+open_tar(struct unpack *unpack, struct vn_error *err)
+{
+	if (archive_read_support_format_tar(unpack->tar) != ARCHIVE_OK
+	    || archive_read_open(unpack->tar, unpack, NULL, read_plain, NULL) != ARCHIVE_OK)
+		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "no tar archive");
+	return 0;
+}
+
+static bool
+is_zero(const char *data, size_t size)
+{
+	return size == 0 || (data[0] == '\0' && memcmp(data, data + 1, size - 1) == 0);
+}
+
+/*
+ * Behind the end of archive: zeros up to the end of the plain stream (tar pads its last record), and
+ * then the end of the file.
+ */
+static int
+check_rest(struct unpack *unpack, struct vn_error *err)
+{
+	uint64_t used = (uint64_t)archive_filter_bytes(unpack->tar, 0);
+	uint64_t left = unpack->given - used;
+	const void *ignored;
+	la_ssize_t size = 1;
+
+	if (left <= unpack->chunk_size
+	    && !is_zero(unpack->chunk + unpack->chunk_size - left, (size_t)left))
+		return vn_fail(err, VN_E_INVALID, "something follows the end of the archive");
+	while ((size = read_plain(unpack->tar, unpack, &ignored)) > 0)
+		if (!is_zero(unpack->chunk, (size_t)size))
+			return vn_fail(err, VN_E_INVALID,
+				       "something follows the end of the archive");
+	if (size < 0)
+		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read the archive's end");
+	if ((uint64_t)archive_filter_bytes(unpack->raw, -1) != unpack->size)
+		return vn_fail(err, VN_E_INVALID, "something follows the compressed data");
+	return 0;
+}
+
+/* ---- what an image may hold ------------------------------------------------------------------ */
+
+/*
+ * Where a path leads, by its text: the depth it ends at below the root when it starts at `depth`, or
+ * -1 when it leaves the root on the way. Writes whether there was any ".." at all.
+ */
+static int
+walk_path(const char *path, int depth, bool *ret_dotdot)
+{
+	*ret_dotdot = false;
+	for (const char *at = path; *at; at += strspn(at, "/")) {
+		size_t length = strcspn(at, "/");
+
+		if (length == 2 && at[0] == '.' && at[1] == '.') {
+			*ret_dotdot = true;
+			if (--depth < 0)
+				return -1;
+		} else if (length > 0 && !(length == 1 && at[0] == '.')) {
+			depth++;
+		}
+		at += length;
+	}
+	return depth;
+}
+
+static int
+check_path(const char *what, const char *path, struct vn_error *err)
+{
+	bool dotdot;
+
+	if (path[0] == '\0')
+		return vn_fail(err, VN_E_INVALID, "%s has no name", what);
+	if (strlen(path) >= PATH_MAX)
+		return vn_fail(err, VN_E_INVALID, "%s '%.60s…' is longer than %d bytes", what, path,
+			       PATH_MAX - 1);
+	walk_path(path, 0, &dotdot);
+	if (path[0] == '/')
+		return vn_fail(err, VN_E_INVALID, "%s '%.200s' has an absolute path", what, path);
+	if (dotdot)
+		return vn_fail(err, VN_E_INVALID, "%s '%.200s' has '..' in its path", what, path);
+	return 0;
+}
+
+/* A symbolic link may be absolute (it is so in the guest), but not climb above the root. */
+static int
+check_symlink(const char *path, const char *target, struct vn_error *err)
+{
+	bool dotdot;
+	int depth = target[0] == '/' ? 0 : walk_path(path, 0, &dotdot) - 1;
+
+	if (walk_path(target, depth < 0 ? 0 : depth, &dotdot) < 0)
+		return vn_fail(err, VN_E_INVALID, "the link '%.100s' leads outside the image, to "
+			       "'%.100s'", path, target);
+	return 0;
+}
+
+/* Attributes "trusted.*" steer overlayfs itself. No guest can set them, so no image needs them. */
+static int
+check_attributes(struct archive_entry *entry, struct vn_error *err)
+{
+	const char *name;
+	const void *value;
+	size_t size;
+
+	archive_entry_xattr_reset(entry);
+	while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
+		if (!strncmp(name, "trusted.", 8))
+			return vn_fail(err, VN_E_INVALID, "'%.200s' has the attribute %.60s, which "
+				       "an image may not hold", archive_entry_pathname(entry), name);
+	return 0;
+}
+
+static int
+check_owner(struct archive_entry *entry, struct vn_error *err)
+{
+	la_int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+
+	if (uid < 0 || uid > ID_MAX || gid < 0 || gid > ID_MAX)
+		return vn_fail(err, VN_E_INVALID, "'%.200s' belongs to %lld:%lld, and a vnode has "
+			       "the ids 0 to %d only", archive_entry_pathname(entry),
+			       (long long)uid, (long long)gid, ID_MAX);
+	return 0;
+}
+
+static bool
+is_device(struct archive_entry *entry)
+{
+	mode_t type = archive_entry_filetype(entry);
+
+	return type == AE_IFCHR || type == AE_IFBLK;
+}
+
+/*
+ * A vnode gets a /dev of its own, and root file systems as mmdebstrap makes them hold a few nodes
+ * below dev/: those are left out. A device node anywhere else has no honest purpose.
+ */
+static bool
+is_left_out(struct archive_entry *entry)
+{
+	const char *path = archive_entry_pathname(entry);
+
+	path += !strncmp(path, "./", 2) ? 2 : 0;
+	return is_device(entry) && !strncmp(path, "dev/", 4);
+}
+
+static int
+check_entry(struct archive_entry *entry, struct vn_error *err)
+{
+	const char *path = archive_entry_pathname(entry);
+	const char *hardlink = archive_entry_hardlink(entry);
+	const char *symlink = archive_entry_symlink(entry);
+
+	if (!path)
+		return vn_fail(err, VN_E_INVALID, "an entry's name is no valid UTF-8");
+	if (check_path("the entry", path, err) < 0)
+		return -1;
+	if (hardlink && check_path("the target of a hard link", hardlink, err) < 0)
+		return -1;
+	if (symlink && check_symlink(path, symlink, err) < 0)
+		return -1;
+	if (is_device(entry) && !is_left_out(entry))
+		return vn_fail(err, VN_E_INVALID, "'%.200s' is a device node outside dev/", path);
+	return check_owner(entry, err) < 0 || check_attributes(entry, err) < 0 ? -1 : 0;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static int
+fail_write(struct unpack *unpack, const char *path, struct vn_error *err)
+{
+	/* What libarchive refuses for safety carries no useful errno; a full disk does. */
+	return vn_fail_archive(err, unpack->disk, VN_E_INVALID, "unpack '%.200s'", path);
+}
+
+static int
+copy_data(struct unpack *unpack, const char *path, struct vn_error *err)
+{
+	const void *data;
+	size_t size;
+	la_int64_t offset;
+	int result;
+
+	while ((result = archive_read_data_block(unpack->tar, &data, &size, &offset)) == ARCHIVE_OK) {
+		unpack->result.bytes += size;
+		if (unpack->limits->bytes && unpack->result.bytes > unpack->limits->bytes)
+			return vn_fail(err, VN_E_INVALID, "the image is larger than %llu bytes when "
+				       "unpacked: raise the limit if it is meant to be",
+				       (unsigned long long)unpack->limits->bytes);
+		if (archive_write_data_block(unpack->disk, data, size, offset) != ARCHIVE_OK)
+			return fail_write(unpack, path, err);
+	}
+	if (result != ARCHIVE_EOF)
+		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read '%.200s'", path);
+	return 0;
+}
+
+static int
+copy_entry(struct unpack *unpack, struct archive_entry *entry, struct vn_error *err)
+{
+	const char *path;
+
+	if (is_cancelled(unpack))
+		return vn_fail(err, VN_E_CANCELLED, "unpacking was cancelled");
+	if (++unpack->result.entries > unpack->limits->entries && unpack->limits->entries)
+		return vn_fail(err, VN_E_INVALID, "the image has more than %llu entries: raise the "
+			       "limit if it is meant to", (unsigned long long)unpack->limits->entries);
+	if (check_entry(entry, err) < 0)
+		return -1;
+	if (is_left_out(entry))
+		return 0;
+	path = archive_entry_pathname(entry);
+	if (archive_write_header(unpack->disk, entry) != ARCHIVE_OK)
+		return fail_write(unpack, path, err);
+	if (archive_entry_size(entry) > 0 && copy_data(unpack, path, err) < 0)
+		return -1;
+	if (archive_write_finish_entry(unpack->disk) != ARCHIVE_OK)
+		return fail_write(unpack, path, err);
+	return 0;
+}
+
+/* Reads to the end of the archive, which must be there: a truncated file could end between entries. */
+static int
+copy_entries(struct unpack *unpack, struct vn_error *err)
+{
+	struct archive_entry *entry;
+	la_int64_t before = 0;
+	int result;
+
+	while ((result = archive_read_next_header(unpack->tar, &entry)) == ARCHIVE_OK) {
+		if (copy_entry(unpack, entry, err) < 0)
+			return -1;
+		if (archive_read_data_skip(unpack->tar) != ARCHIVE_OK)
+			return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read the archive");
+		before = archive_filter_bytes(unpack->tar, 0);
+	}
+	if (result != ARCHIVE_EOF)
+		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read entry %llu of the archive",
+				       (unsigned long long)unpack->result.entries + 1);
+	if (archive_filter_bytes(unpack->tar, 0) == before)
+		return vn_fail(err, VN_E_INVALID, "the archive is truncated: its end is missing");
+	if (unpack->result.entries == 0)
+		return vn_fail(err, VN_E_INVALID, "the archive is empty");
+	return check_rest(unpack, err);
+}
+
+static int
+enter_folder(const char *into, struct vn_error *err)
+{
+	if (chroot(into) < 0)
+		return vn_fail_errno(err, errno, "make %s the root of a thread", into);
+	if (chdir("/") < 0)
+		return vn_fail_errno(err, errno, "enter %s", into);
+	return 0;
+}
+
+/* On a thread of its own, which ends with its root directory. */
+static int
+unpack_inside(void *arg, struct vn_error *err)
+{
+	struct unpack *unpack = arg;
+	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	int result = -1;
+
+	if (locale == (locale_t)0)
+		return vn_fail(err, VN_E_UNSUPPORTED, "the C library has no locale C.UTF-8");
+	uselocale(locale);
+	if (enter_folder(unpack->into, err) == 0
+	    && open_filters(unpack, err) == 0
+	    && open_tar(unpack, err) == 0)
+		result = copy_entries(unpack, err);
+	/* Closing sets the times and modes of folders, which had to wait for their contents. */
+	if (result == 0 && archive_write_close(unpack->disk) != ARCHIVE_OK)
+		result = fail_write(unpack, ".", err);
+	if (result == 0)
+		snprintf(unpack->result.format, sizeof(unpack->result.format), "%s, %s",
+			 archive_format_name(unpack->tar), archive_filter_name(unpack->raw, 0));
+	archive_read_free(unpack->tar);
+	archive_read_free(unpack->raw);
+	archive_write_free(unpack->disk);
+	uselocale(LC_GLOBAL_LOCALE);
+	freelocale(locale);
+	return result;
+}
+
+static int
+open_file(const char *path, uint64_t *ret_size, int *ret_fd, struct vn_error *err)
+{
+	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return vn_fail_errno(err, errno, "open the archive %s", path);
+	if (!S_ISREG(st.st_mode))
+		return vn_fail(err, VN_E_INVALID, "%s is no file", path);
+	if (st.st_size == 0)
+		return vn_fail(err, VN_E_INVALID, "the archive is empty");
+	*ret_size = (uint64_t)st.st_size;
+	*ret_fd = vn_take_fd(&fd);
+	return 0;
+}
+
+int
+unpack_archive(const char *path, const char *into, const struct unpack_limits *limits,
+	       const bool *cancelled, uint64_t *progress_bytes, struct unpacked *ret,
+	       struct vn_error *err)
+{
+	vn_autofree char *buffer = vn_alloc(BUFFER_SIZE);
+	struct unpack unpack = {
+		.into = into, .limits = limits, .cancelled = cancelled,
+		.progress_bytes = progress_bytes, .buffer = buffer,
+	};
+	vn_autoclose int fd = -1;
+
+	if (open_file(path, &unpack.size, &fd, err) < 0)
+		return -1;
+	unpack.fd = fd;
+	unpack.raw = archive_read_new();
+	unpack.tar = archive_read_new();
+	unpack.disk = archive_write_disk_new();
+	if (!unpack.raw || !unpack.tar || !unpack.disk)
+		abort();
+	archive_write_disk_set_options(unpack.disk, DISK_FLAGS);
+	if (apart_run(unpack_inside, &unpack, err) < 0)
+		return -1;
+	*ret = unpack.result;
+	return 0;
+}
