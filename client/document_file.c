@@ -1,0 +1,33 @@
+/* Reads a topology file. Duplicate keys are refused here already: only here is their line known. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/document_file.h"
+
+const char *
+document_name(const char *file)
+{
+	return strcmp(file, "-") == 0 ? "<stdin>" : file;
+}
+
+int
+document_read(const struct client *client, const char *file, json_t **ret)
+{
+	FILE *stream = strcmp(file, "-") == 0 ? stdin : fopen(file, "re");
+	json_error_t bad;
+
+	if (!stream) {
+		fprintf(stderr, "%s: %s: %s\n", client->program, file, strerror(errno));
+		return STATUS_FAILED;
+	}
+	*ret = json_loadf(stream, JSON_REJECT_DUPLICATES, &bad);
+	if (stream != stdin)
+		fclose(stream);
+	if (*ret)
+		return STATUS_DONE;
+	fprintf(stderr, "%s: %s:%d:%d: %s\n", client->program, document_name(file), bad.line,
+		bad.column, bad.text);
+	return STATUS_FAILED;
+}

@@ -1,0 +1,11 @@
+#pragma once
+/* Topology files, as vnodectl and bootvnodes read them. */
+
+#include "client/client.h"
+
+/* Reads a file ("-": stdin) as JSON. Returns STATUS_DONE and *ret, or prints what is wrong, with the
+ * line and column, and returns STATUS_FAILED. */
+int document_read(const struct client *client, const char *file, json_t **ret);
+
+/* What messages call the file: "<stdin>" for "-". */
+const char *document_name(const char *file);

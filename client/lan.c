@@ -1,0 +1,91 @@
+/* The LAN verbs. */
+
+#include <string.h>
+
+#include "client/change.h"
+#include "client/fields.h"
+#include "client/options.h"
+#include "client/output.h"
+
+int
+verb_lan_list(struct client *client, const struct arguments *args)
+{
+	static const struct column columns[] = {
+		{ "TOPOLOGY", "topology", 0 }, { "LAN", "name", 0 }, { "MTU", "mtu", CELL_NUMBER },
+		{ "MEMBERS", "members", CELL_TEXT }, { 0 },
+	};
+	json_t *result = NULL;
+	int status = client_get(client, args->topology, args->verb->method,
+				json_pack("{s:s*}", "topology", args->topology), &result);
+
+	if (status == STATUS_DONE && client->json)
+		output_json(result);
+	else if (status == STATUS_DONE)
+		output_table(columns, output_rows(result, "lans"), "LANs");
+	json_decref(result);
+	return status;
+}
+
+static void
+print_lan(json_t *lan)
+{
+	static const struct column record[] = {
+		{ "name", "name", 0 }, { "topology", "topology", 0 }, { "uuid", "uuid", 0 },
+		{ "mtu", "mtu", 0 },   { "bridge", "bridge", 0 }, { 0 },
+	};
+	static const struct column members[] = {
+		{ "VNODE", "vnode", 0 }, { "INTERFACE", "interface", 0 }, { "MAC", "mac", 0 },
+		{ "UP", "up", 0 },	 { "ADDRESSES", "addresses", 0 }, { 0 },
+	};
+
+	output_record(record, lan);
+	output_inner_table(members, json_object_get(lan, "members"));
+}
+
+int
+verb_lan_show(struct client *client, const struct arguments *args)
+{
+	const char *name = args->operands[0];
+	json_t *lan = NULL;
+	int status = client_get(client, name, args->verb->method, json_pack("{s:s}", "lan", name), &lan);
+
+	if (status == STATUS_DONE && client->json)
+		output_json(lan);
+	else if (status == STATUS_DONE)
+		print_lan(lan);
+	json_decref(lan);
+	return status;
+}
+
+int
+verb_lan_set(struct client *client, const struct arguments *args)
+{
+	struct vn_error err = { 0 };
+	json_t *params = json_object();
+
+	for (int i = 1; i < args->n_operands; i++)
+		if (field_assign_any(params, args->operands[i], &err) < 0) {
+			json_decref(params);
+			return client_usage(client, "%s", err.text);
+		}
+	json_object_set_new(params, "lan", json_string(args->operands[0]));
+	return change_one(client, args, args->operands[0], params);
+}
+
+int
+verb_lan_carrier(struct client *client, const struct arguments *args)
+{
+	size_t count = (size_t)args->n_operands;
+	struct change *changes = vn_alloc_array(count, sizeof(*changes));
+	int status;
+
+	for (size_t i = 0; i < count; i++) {
+		changes[i].subject = args->operands[i];
+		changes[i].method = args->verb->method;
+		changes[i].params = json_pack("{s:s, s:s*}", "lan", args->operands[i], "member",
+					      args->member);
+	}
+	status = change_all(client, args, changes, count);
+	changes_free(changes, count);
+	return status;
+}

@@ -1,0 +1,44 @@
+#pragma once
+/* The command line: one table of options, parsed into one record. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/verbs.h"
+
+struct arguments {
+	const struct verb *verb;
+	char **operands;
+	int n_operands;
+	json_t *fields;			/* create: fields of the vnode; never NULL */
+	json_t *env;			/* array of "NAME=value", or NULL */
+	const char *topology, *member, *sha256, *user, *cwd;
+	const char *wanted_fields, *types;	/* words separated by commas */
+	int64_t timeout_ms, since, limit;	/* -1: not given */
+	bool all, allow_recreate, allow_restart, follow, force, insecure_no_digest, interactive;
+	bool no_stdin, no_wait, prune, tables, tty, yes;
+	bool help;
+};
+
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_TEXTS, OPTION_SECONDS, OPTION_COUNT };
+
+struct option_row {
+	const char *name;
+	char letter;			/* 0: none */
+	enum option_kind kind;
+	size_t offset;			/* in struct arguments */
+	const char *value;		/* what it takes, for people; NULL: a flag */
+	enum operand operand;		/* kind of that value */
+	const char *help;
+};
+
+extern const struct option_row option_rows[];	/* ends with an empty row */
+
+/*
+ * Reads what follows the verb's words. Options may stand anywhere before "--".
+ * Errors: VN_E_INVALID, a sentence for a usage error.
+ */
+int arguments_parse(struct arguments *args, const struct verb *verb, char **words, int n_words,
+		    struct vn_error *err);
+void arguments_fini(struct arguments *args);

@@ -1,0 +1,190 @@
+/*
+ * Topologies: files in, plans and lists out. The file is parsed here only so far that a syntax error
+ * has its line and column; what it means is the daemon's business, whose errors point into the file.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/change.h"
+#include "client/document_file.h"
+#include "client/options.h"
+#include "client/output.h"
+
+/* What is known of one step of a plan, as a line. */
+static void
+print_plan(json_t *plan)
+{
+	static const struct column columns[] = {
+		{ "ACTION", "action", 0 }, { "KIND", "kind", 0 },     { "NAME", "name", 0 },
+		{ "CHANGES", "changes", 0 }, { 0 },
+	};
+	json_t *warning;
+	size_t i;
+
+	output_table(columns, output_rows(plan, "actions"), "differences");
+	json_array_foreach(json_object_get(plan, "warnings"), i, warning)
+		printf("warning: %s\n", json_string_value(warning));
+}
+
+static json_t *
+document_params(const struct arguments *args, json_t *document, bool prune)
+{
+	json_t *params = json_pack("{s:O}", "document", document);
+
+	if (prune)
+		json_object_set_new(params, "prune", json_true());
+	if (args->allow_recreate)
+		json_object_set_new(params, "allow_recreate", json_true());
+	return params;
+}
+
+int
+verb_topology_plan(struct client *client, const struct arguments *args)
+{
+	const char *file = args->operands[0];
+	json_t *document = NULL, *plan = NULL;
+	int status = document_read(client, file, &document);
+
+	if (status == STATUS_DONE)
+		status = client_get(client, file, "topology.plan",
+				    document_params(args, document, args->prune), &plan);
+	if (status == STATUS_DONE && client->json)
+		output_json(plan);
+	else if (status == STATUS_DONE)
+		print_plan(plan);
+	json_decref(document);
+	json_decref(plan);
+	return status;
+}
+
+/*
+ * On a terminal: asks whether what the file no longer names is to go. The question needs a plan with
+ * prune; nobody is asked where it would remove nothing.
+ */
+static int
+ask_prune(struct client *client, const struct arguments *args, json_t *document, bool *ret)
+{
+	const char *file = args->operands[0];
+	vn_autofree char *names = vn_strdup("");
+	json_t *plan = NULL, *action;
+	size_t i;
+	int status = client_get(client, file, "topology.plan", document_params(args, document, true),
+				&plan);
+
+	if (status != STATUS_DONE)
+		return status;
+	json_array_foreach(output_rows(plan, "actions"), i, action) {
+		vn_autofree char *before = names;
+
+		names = NULL;
+		if (strcmp(output_text(action, "action"), "destroy") == 0 ||
+		    strcmp(output_text(action, "action"), "remove") == 0)
+			names = vn_format("%s%s%s", before, *before ? ", " : "",
+					  output_text(action, "name"));
+		else
+			names = vn_take_ptr(&before);
+	}
+	json_decref(plan);
+	*ret = *names && client_confirms(client, "%s no longer names %s; destroy?", file, names);
+	return STATUS_DONE;
+}
+
+int
+verb_topology_apply(struct client *client, const struct arguments *args)
+{
+	const char *file = args->operands[0];
+	json_t *document = NULL;
+	bool prune = args->prune;
+	int status = document_read(client, file, &document);
+
+	if (status == STATUS_DONE && !prune && !args->yes && client->terminal &&
+	    isatty(STDIN_FILENO) && strcmp(file, "-") != 0)
+		status = ask_prune(client, args, document, &prune);
+	if (status == STATUS_DONE)
+		status = change_one(client, args, document_name(file),
+				    document_params(args, document, prune));
+	json_decref(document);
+	return status;
+}
+
+int
+verb_topology_list(struct client *client, const struct arguments *args)
+{
+	static const struct column columns[] = {
+		{ "TOPOLOGY", "topology", 0 }, { "VNODES", "vnodes", CELL_NUMBER },
+		{ "LANS", "lans", CELL_NUMBER }, { "APPLIED", "applied", CELL_TIME }, { 0 },
+	};
+	json_t *result = NULL;
+	int status = client_get(client, NULL, args->verb->method, NULL, &result);
+
+	if (status == STATUS_DONE && client->json)
+		output_json(result);
+	else if (status == STATUS_DONE)
+		output_table(columns, output_rows(result, "topologies"), "topologies");
+	json_decref(result);
+	return status;
+}
+
+static void
+print_topology(json_t *topology)
+{
+	static const struct column record[] = {
+		{ "topology", "topology", 0 },	   { "domain", "domain", 0 }, { "dns", "dns", 0 },
+		{ "applied", "applied", CELL_TIME }, { "digest", "digest", 0 }, { 0 },
+	};
+	static const struct column vnodes[] = {
+		{ "VNODE", "name", 0 },	    { "VMID", "vmid", CELL_NUMBER },
+		{ "WANTED", "wanted", 0 },  { "OBSERVED", "observed", 0 }, { 0 },
+	};
+	static const struct column lans[] = {
+		{ "LAN", "name", 0 }, { "MEMBERS", "members", CELL_COUNT }, { 0 },
+	};
+
+	output_record(record, topology);
+	output_inner_table(vnodes, json_object_get(topology, "vnodes"));
+	output_inner_table(lans, json_object_get(topology, "lans"));
+}
+
+int
+verb_topology_show(struct client *client, const struct arguments *args)
+{
+	const char *name = args->operands[0];
+	json_t *topology = NULL;
+	int status = client_get(client, name, args->verb->method,
+				json_pack("{s:s}", "topology", name), &topology);
+
+	if (status == STATUS_DONE && client->json)
+		output_json(topology);
+	else if (status == STATUS_DONE)
+		print_topology(topology);
+	json_decref(topology);
+	return status;
+}
+
+int
+verb_topology_export(struct client *client, const struct arguments *args)
+{
+	const char *name = args->operands[0];
+	json_t *document = NULL;
+	int status = client_get(client, name, args->verb->method,
+				json_pack("{s:s}", "topology", name), &document);
+
+	/* Also without a terminal it is a file for people. */
+	if (status == STATUS_DONE && client->json)
+		output_json(document);
+	else if (status == STATUS_DONE) {
+		json_dumpf(document, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	json_decref(document);
+	return status;
+}
+
+int
+verb_topology_delete(struct client *client, const struct arguments *args)
+{
+	return change_one(client, args, args->operands[0],
+			  json_pack("{s:s}", "topology", args->operands[0]));
+}
