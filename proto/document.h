@@ -63,3 +63,6 @@ extern const struct field doc_lan_fields[];	/* without the key */
  */
 int document_decode(json_t *object, struct vn_arena *arena, struct document *ret,
 		    struct vn_error *err);
+
+/* What document_decode checks of a vnode alone; for one that came by itself. Paths begin at it. */
+int doc_vnode_check(const struct doc_vnode *vnode, struct vn_error *err);

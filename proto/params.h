@@ -170,3 +170,33 @@ struct event_subscribe_params {
 struct event_unsubscribe_params {
 	int64_t subscription;
 };
+
+/* The table of each: <struct>_fields. */
+extern const struct field change_params_fields[];
+extern const struct field no_params_fields[];
+extern const struct field host_change_params_fields[];
+extern const struct field vnode_params_fields[];
+extern const struct field vnode_change_params_fields[];
+extern const struct field vnode_halt_params_fields[];
+extern const struct field vnode_create_params_fields[];
+extern const struct field vnode_set_params_fields[];
+extern const struct field vnode_list_params_fields[];
+extern const struct field vnode_exec_params_fields[];
+extern const struct field vnode_wait_params_fields[];
+extern const struct field lan_params_fields[];
+extern const struct field lan_list_params_fields[];
+extern const struct field lan_change_params_fields[];
+extern const struct field lan_set_params_fields[];
+extern const struct field topology_params_fields[];
+extern const struct field topology_change_params_fields[];
+extern const struct field topology_apply_params_fields[];
+extern const struct field topology_plan_params_fields[];
+extern const struct field image_params_fields[];
+extern const struct field image_change_params_fields[];
+extern const struct field image_add_params_fields[];
+extern const struct field job_params_fields[];
+extern const struct field job_wait_params_fields[];
+extern const struct field job_list_params_fields[];
+extern const struct field event_list_params_fields[];
+extern const struct field event_subscribe_params_fields[];
+extern const struct field event_unsubscribe_params_fields[];

@@ -34,7 +34,7 @@ static const struct {
 
 static const size_t n_codes = sizeof(codes) / sizeof(*codes);
 
-static void
+__attribute__((format(printf, 4, 0))) static void
 set(struct vn_error *err, enum vn_code code, int sys, const char *format, va_list args)
 {
 	*err = (struct vn_error){ .code = code, .sys = sys };

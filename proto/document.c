@@ -1,0 +1,363 @@
+/*
+ * The topology document: its tables, then the checks that need more than one field. What must be
+ * unique is kept in JSON objects used as sets, from the thing to the path that has it, so that a
+ * large document stays linear and an error can name both places.
+ */
+#include "proto/document.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/ident.h"
+#include "proto/base/mem.h"
+#include "proto/schema_private.h"
+
+#define SECOND 1000000000LL
+
+enum { VNODES_MAX = 4096, LANS_MAX = 4096, MEMBERS_MAX = 4096, DNS_MAX = 3 };
+enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 9000 };
+
+const char *const restart_words[] = { "never", "on-failure", "always", NULL };
+const char *const protocol_words[] = { "tcp", "udp", NULL };
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+static const struct field forward_fields[] = {
+	{ "host", "port on the host", FIELD_INT, FIELD_REQUIRED, AT(doc_forward, host), 1, 65535 },
+	{ "guest", "port of the vnode", FIELD_INT, FIELD_REQUIRED, AT(doc_forward, guest), 1, 65535 },
+	{ "protocol", "tcp unless given", FIELD_WORD, 0, AT(doc_forward, protocol),
+	  .words = protocol_words },
+	{ "address", "address of the host to listen on; every one unless given", FIELD_STRING, 0,
+	  AT(doc_forward, address), .form = &form_address },
+	{ 0 }
+};
+
+const struct field doc_vnode_fields[] = {
+	{ "backend", "what runs it; the configuration's default_backend unless given", FIELD_STRING, 0,
+	  AT(doc_vnode, backend), .form = &form_name },
+	{ "image", "name of its image; the configuration's default_image unless given", FIELD_STRING, 0,
+	  AT(doc_vnode, image), .form = &form_name },
+	{ "memory", "most memory it may use; unlimited unless given", FIELD_SIZE, 0,
+	  AT(doc_vnode, memory_bytes), 4 << 20, 0 },
+	{ "vcpus", "processors' worth of time; unlimited unless given", FIELD_INT, 0,
+	  AT(doc_vnode, vcpus), 1, 1024 },
+	{ "pids", "most processes and threads; the default limit unless given", FIELD_INT, 0,
+	  AT(doc_vnode, pids), 1, 4194304 },
+	{ "restart", "when to boot it again after it ended", FIELD_WORD, 0, AT(doc_vnode, restart),
+	  .words = restart_words },
+	{ "control", "whether it has eth0 in the control network", FIELD_BOOL, 0,
+	  AT(doc_vnode, control), .preset = true },
+	{ "privileged", "run without a user namespace of its own; admins only", FIELD_BOOL, 0,
+	  AT(doc_vnode, privileged) },
+	{ "grace", "time from asking it to end until it is killed", FIELD_TIME, 0,
+	  AT(doc_vnode, grace_ns), 0, 3600 * SECOND, 10 * SECOND },
+	{ "init", "command line of its first process; /sbin/init unless given", FIELD_LIST, 0,
+	  AT(doc_vnode, init), 1, 64, .item = FIELD_STRING },
+	{ "forwards", "ports of the host that lead to it", FIELD_LIST, 0, AT(doc_vnode, forwards), 0, 1024,
+	  .item = FIELD_STRUCT, .fields = forward_fields, .size = sizeof(struct doc_forward) },
+	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
+	{ 0 }
+};
+
+static const struct field member_fields[] = {
+	{ "address", "its addresses with prefix length, one or an array", FIELD_LIST, FIELD_OR_ONE,
+	  AT(doc_member, addresses), 0, 64, .item = FIELD_STRING, .form = &form_cidr },
+	{ "interface", "name inside the vnode; the lowest free ethN unless given", FIELD_STRING, 0,
+	  AT(doc_member, interface), .form = &form_interface },
+	{ "mac", "its hardware address; derived unless given", FIELD_STRING, 0, AT(doc_member, mac),
+	  .form = &form_mac },
+	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
+	{ 0 }
+};
+
+const struct field doc_lan_fields[] = {
+	{ "mtu", "largest packet in bytes; 1500 unless given", FIELD_INT, 0, AT(doc_lan, mtu), MTU_MIN,
+	  MTU_MAX },
+	{ "members", "its vnodes by name", FIELD_MAP, 0, AT(doc_lan, members), 0, MEMBERS_MAX,
+	  .form = &form_name, .fields = member_fields, .size = sizeof(struct doc_member) },
+	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
+	{ 0 }
+};
+
+const struct field document_fields[] = {
+	{ "topology", "name of the topology", FIELD_STRING, FIELD_REQUIRED, AT(document, topology),
+	  .form = &form_name },
+	{ "domain", "DNS domain of its vnodes", FIELD_STRING, 0, AT(document, domain),
+	  .form = &form_domain },
+	{ "dns", "addresses of name servers for its vnodes", FIELD_LIST, 0, AT(document, dns), 0, DNS_MAX,
+	  .item = FIELD_STRING, .form = &form_address },
+	{ "vnodes", "its vnodes by name", FIELD_MAP, 0, AT(document, vnodes), 0, VNODES_MAX,
+	  .form = &form_name, .fields = doc_vnode_fields, .size = sizeof(struct doc_vnode) },
+	{ "lans", "its LANs by name", FIELD_MAP, 0, AT(document, lans), 0, LANS_MAX, .form = &form_name,
+	  .fields = doc_lan_fields, .size = sizeof(struct doc_lan) },
+	{ 0 }
+};
+
+/* ---- what must be unique ---- */
+
+#define PATH_SIZE 320		/* three names, their words, and an index */
+#define KEY_SIZE  192
+
+struct checks {
+	struct vn_error *err;
+	json_t *object;		/* the input, for how a list was written */
+	json_t *vnodes;		/* vnode name -> index */
+	json_t *interfaces;	/* "vnode interface" -> path */
+	json_t *macs;		/* canonical MAC -> path */
+	json_t *ports;		/* "tcp 2201 address" -> path */
+};
+
+static void
+checks_fini(struct checks *checks)
+{
+	json_decref(checks->vnodes);
+	json_decref(checks->interfaces);
+	json_decref(checks->macs);
+	json_decref(checks->ports);
+}
+
+/* Takes `key` for `path`; fails at `path`, naming the first holder, when it is taken already. */
+static int
+claim(struct checks *checks, json_t *set, const char *key, const char *path, const char *what)
+{
+	json_t *first = json_object_get(set, key);
+
+	if (first)
+		return vn_fail_at(checks->err, path, VN_E_INVALID, "%s is used already at %s", what,
+				  json_string_value(first));
+	json_object_set_new_nocheck(set, key, json_string_nocheck(path));
+	return 0;
+}
+
+/* Puts one text form to each address, so that "fd00::1" and "fd00:0::1" are the same. */
+static void
+canonical_address(const char *text, char ret[static INET6_ADDRSTRLEN])
+{
+	unsigned char byte[16];
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, text, byte) != 1 || !inet_ntop(family, byte, ret, INET6_ADDRSTRLEN))
+		ret[0] = '\0';
+}
+
+/* ---- vnodes ---- */
+
+/* Two forwards collide when protocol and port are equal and either listens on every address. */
+static int
+check_forward(struct checks *checks, const struct doc_forward *forward, const char *path)
+{
+	char key[KEY_SIZE], any[KEY_SIZE], what[64], address[INET6_ADDRSTRLEN] = "*";
+	const char *word = protocol_words[forward->protocol];
+	json_t *first;
+
+	if (forward->address)
+		canonical_address(forward->address, address);
+	snprintf(what, sizeof(what), "the host's %s port %lld", word, (long long)forward->host);
+	snprintf(any, sizeof(any), "%s %lld any", word, (long long)forward->host);
+	snprintf(key, sizeof(key), "%s %lld *", word, (long long)forward->host);
+	first = json_object_get(checks->ports, forward->address ? key : any);
+	if (first)
+		return vn_fail_at(checks->err, path, VN_E_INVALID, "%s is used already at %s", what,
+				  json_string_value(first));
+	json_object_set_new_nocheck(checks->ports, any, json_string_nocheck(path));
+	snprintf(key, sizeof(key), "%s %lld %s", word, (long long)forward->host, address);
+	return claim(checks, checks->ports, key, path, what);
+}
+
+/* at: the pointer of the vnode, "" or "/vnodes/NAME". */
+static int
+check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at)
+{
+	const struct doc_forward *forwards = vnode->forwards.items;
+	const char *const *argv = vnode->init.items;
+	char path[PATH_SIZE];
+
+	if (vnode->init.count > 0 && argv[0][0] != '/') {
+		snprintf(path, sizeof(path), "%s/init/0", at);
+		return vn_fail_at(checks->err, path, VN_E_INVALID,
+				  "the first process must be an absolute path such as \"/sbin/init\"");
+	}
+	for (size_t i = 0; i < vnode->forwards.count; i++) {
+		snprintf(path, sizeof(path), "%s/forwards/%zu/host", at, i);
+		if (check_forward(checks, &forwards[i], path) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+doc_vnode_check(const struct doc_vnode *vnode, struct vn_error *err)
+{
+	struct checks checks = { .err = err, .ports = json_object() };
+	int result = check_vnode(&checks, vnode, "");
+
+	checks_fini(&checks);
+	return result;
+}
+
+/* ---- LANs ---- */
+
+/* Whether the input wrote the member's address as an array, which its path must follow. */
+static bool
+is_address_array(const struct checks *checks, const struct doc_lan *lan,
+		 const struct doc_member *member)
+{
+	json_t *lans = json_object_get(checks->object, "lans");
+	json_t *members = json_object_get(json_object_get(lans, lan->key), "members");
+
+	return json_is_array(json_object_get(json_object_get(members, member->key), "address"));
+}
+
+static int
+check_address(struct checks *checks, const struct doc_lan *lan, const char *text, json_t *used,
+	      const char *path)
+{
+	struct vn_cidr cidr;
+	char address[INET6_ADDRSTRLEN], what[80];
+	int width;
+
+	if (vn_cidr_parse(text, &cidr, checks->err) < 0)
+		return vn_fail_at(checks->err, path, VN_E_INVALID, "the address cannot be read");
+	width = cidr.family == AF_INET ? 32 : 128;
+	if (cidr.prefix == width && lan->members.count > 1)
+		return vn_fail_at(checks->err, path, VN_E_INVALID,
+				  "\"%s\" reaches no other member: write the LAN's prefix length, as in /%d",
+				  text, width == 32 ? 24 : 64);
+	if (cidr.family == AF_INET6 && lan->mtu != 0 && lan->mtu < MTU_MIN_IPV6) {
+		char mtu[PATH_SIZE];
+
+		snprintf(mtu, sizeof(mtu), "/lans/%s/mtu", lan->key);
+		return vn_fail_at(checks->err, mtu, VN_E_INVALID,
+				  "a LAN with IPv6 addresses needs at least %d, got %lld", MTU_MIN_IPV6,
+				  (long long)lan->mtu);
+	}
+	vn_cidr_print_address(&cidr, address);
+	snprintf(what, sizeof(what), "the address %s", address);
+	return claim(checks, used, address, path, what);
+}
+
+static int
+check_addresses(struct checks *checks, const struct doc_lan *lan, const struct doc_member *member,
+		json_t *used)
+{
+	const char *const *addresses = member->addresses.items;
+	bool is_array = is_address_array(checks, lan, member);
+	char path[PATH_SIZE];
+
+	for (size_t i = 0; i < member->addresses.count; i++) {
+		int length = snprintf(path, sizeof(path), "/lans/%s/members/%s/address", lan->key,
+				      member->key);
+
+		if (is_array)
+			snprintf(path + length, sizeof(path) - (size_t)length, "/%zu", i);
+		if (check_address(checks, lan, addresses[i], used, path) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+check_interface(struct checks *checks, const struct doc_lan *lan, const struct doc_member *member,
+		const struct doc_vnode *vnode)
+{
+	char path[PATH_SIZE], key[KEY_SIZE], what[KEY_SIZE];
+
+	if (!member->interface)
+		return 0;
+	snprintf(path, sizeof(path), "/lans/%s/members/%s/interface", lan->key, member->key);
+	if (vnode->control && strcmp(member->interface, "eth0") == 0)
+		return vn_fail_at(checks->err, path, VN_E_INVALID,
+				  "eth0 is the control network: use another name, or \"control\": false");
+	snprintf(key, sizeof(key), "%s %s", member->key, member->interface);
+	snprintf(what, sizeof(what), "the interface \"%s\" of \"%s\"", member->interface, member->key);
+	return claim(checks, checks->interfaces, key, path, what);
+}
+
+static int
+check_mac(struct checks *checks, const struct doc_lan *lan, const struct doc_member *member)
+{
+	char path[PATH_SIZE], text[VN_MAC_TEXT], what[40];
+	struct vn_mac mac;
+
+	if (!member->mac)
+		return 0;
+	snprintf(path, sizeof(path), "/lans/%s/members/%s/mac", lan->key, member->key);
+	if (vn_mac_parse(member->mac, &mac, checks->err) < 0)
+		return vn_fail_at(checks->err, path, VN_E_INVALID, "the MAC cannot be read");
+	vn_mac_print(&mac, text);
+	snprintf(what, sizeof(what), "the MAC %s", text);
+	return claim(checks, checks->macs, text, path, what);
+}
+
+static int
+check_member(struct checks *checks, const struct document *document, const struct doc_lan *lan,
+	     const struct doc_member *member, json_t *used)
+{
+	const struct doc_vnode *vnodes = document->vnodes.items;
+	json_t *index = json_object_get(checks->vnodes, member->key);
+	char path[PATH_SIZE];
+
+	if (!index) {
+		snprintf(path, sizeof(path), "/lans/%s/members/%s", lan->key, member->key);
+		return vn_fail_at(checks->err, path, VN_E_INVALID,
+				  "no vnode \"%s\" in this document: add it to \"vnodes\"", member->key);
+	}
+	if (check_interface(checks, lan, member, &vnodes[json_integer_value(index)]) < 0 ||
+	    check_mac(checks, lan, member) < 0)
+		return -1;
+	return check_addresses(checks, lan, member, used);
+}
+
+static int
+check_lan(struct checks *checks, const struct document *document, const struct doc_lan *lan)
+{
+	const struct doc_member *members = lan->members.items;
+	json_t *used = json_object();
+	int result = 0;
+
+	for (size_t i = 0; i < lan->members.count && result == 0; i++)
+		result = check_member(checks, document, lan, &members[i], used);
+	json_decref(used);
+	return result;
+}
+
+static int
+check_document(struct checks *checks, const struct document *document)
+{
+	const struct doc_vnode *vnodes = document->vnodes.items;
+	const struct doc_lan *lans = document->lans.items;
+
+	char at[PATH_SIZE];
+
+	for (size_t i = 0; i < document->vnodes.count; i++) {
+		snprintf(at, sizeof(at), "/vnodes/%s", vnodes[i].key);
+		json_object_set_new(checks->vnodes, vnodes[i].key, json_integer((json_int_t)i));
+		if (check_vnode(checks, &vnodes[i], at) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < document->lans.count; i++)
+		if (check_lan(checks, document, &lans[i]) < 0)
+			return -1;
+	return 0;
+}
+
+int
+document_decode(json_t *object, struct vn_arena *arena, struct document *ret, struct vn_error *err)
+{
+	struct document document = { 0 };
+	struct checks checks = { .err = err, .object = object };
+	int result;
+
+	if (schema_decode(document_fields, object, arena, &document, err) < 0)
+		return -1;
+	checks.vnodes = json_object();
+	checks.interfaces = json_object();
+	checks.macs = json_object();
+	checks.ports = json_object();
+	result = check_document(&checks, &document);
+	checks_fini(&checks);
+	if (result == 0)
+		*ret = document;
+	return result;
+}

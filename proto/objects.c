@@ -1,0 +1,258 @@
+/* The one list of what answers hold. Names of arrays and their rows are beside each other. */
+#include "proto/objects.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const object_event_types[] = {
+	"vnode.state", "vnode.exit", "lan.change", "job.state", "image.state", "host.warning", "gap",
+	NULL
+};
+
+const struct object_field object_fields[] = {
+	{ "openrpc", NULL, "object", "an OpenRPC 1.2 document" },
+	{ "document", NULL, "object", "a topology document" },
+
+	{ "host", "version", "string", "of the daemon" },
+	{ "host", "protocol", "integer", "rises when an old client would break" },
+	{ "host", "features", "string[]", "what was added since" },
+	{ "host", "instance", "string", "uuid of this installation" },
+	{ "host", "epoch", "string", "changes when the database is made anew" },
+	{ "host", "boot_id", "string", "of the machine's present boot" },
+	{ "host", "missing", "string[]", "what this host lacks, a sentence each" },
+
+	{ "vnodes", "vnodes", "vnode_row[]", "by VMID" },
+	{ "vnode_row", "name", "string", "unique in its topology" },
+	{ "vnode_row", "topology", "string", "its topology" },
+	{ "vnode_row", "vmid", "integer", "its number, never reused" },
+	{ "vnode_row", "backend", "string", "what runs it" },
+	{ "vnode_row", "wanted", "string", "running, stopped or absent" },
+	{ "vnode_row", "observed", "string", "the state it is in" },
+	{ "vnode_row", "job", "integer?", "the job that holds it" },
+
+	{ "vnode", "name", "string", "unique in its topology" },
+	{ "vnode", "topology", "string", "its topology" },
+	{ "vnode", "vmid", "integer", "its number, never reused" },
+	{ "vnode", "uuid", "string", "its identity" },
+	{ "vnode", "backend", "string", "what runs it" },
+	{ "vnode", "image", "string?", "name of its image" },
+	{ "vnode", "wanted", "string", "running, stopped or absent" },
+	{ "vnode", "observed", "string", "the state it is in" },
+	{ "vnode", "since", "time", "when it came into that state" },
+	{ "vnode", "ready", "string", "unknown, yes or no" },
+	{ "vnode", "job", "integer?", "the job that holds it" },
+	{ "vnode", "error", "failure?", "why it failed" },
+	{ "vnode", "memory_bytes", "integer", "its limit; 0 = none" },
+	{ "vnode", "vcpus", "integer", "its limit; 0 = none" },
+	{ "vnode", "pids", "integer", "its limit; 0 = none" },
+	{ "vnode", "restart", "string", "never, on-failure or always" },
+	{ "vnode", "privileged", "boolean", "runs without a user namespace of its own" },
+	{ "vnode", "exit", "exit?", "how it ended last" },
+	{ "vnode", "interfaces", "interface[]", "its interfaces" },
+	{ "vnode", "forwards", "forward[]", "ports of the host that lead to it" },
+
+	{ "failure", "code", "string", "what a program branches on" },
+	{ "failure", "text", "string", "what a person reads" },
+	{ "failure", "path", "string", "pointer into the parameters, where one is at fault" },
+
+	{ "exit", "cause", "string",
+	  "poweroff, reboot, exited, signalled, oom, killed, halted or unknown" },
+	{ "exit", "code", "integer", "exit status, with cause exited" },
+	{ "exit", "signal", "integer", "signal number, with causes signalled and killed" },
+	{ "exit", "at", "time", "when it ended" },
+
+	{ "interface", "name", "string", "inside the vnode" },
+	{ "interface", "lan", "string?", "its LAN; null for the control network" },
+	{ "interface", "mac", "string", "its hardware address" },
+	{ "interface", "addresses", "string[]", "with prefix length" },
+	{ "interface", "device", "string", "its other end in the fabric" },
+
+	{ "forward", "host", "integer", "port on the host" },
+	{ "forward", "guest", "integer", "port of the vnode" },
+	{ "forward", "protocol", "string", "tcp or udp" },
+	{ "forward", "address", "string?", "address of the host; null for every one" },
+
+	{ "exec", "exit_code", "integer", "the command's; -1 when a signal ended it" },
+	{ "exec", "signal", "integer", "0 when it exited" },
+	{ "exec", "stdout", "string", "base64, with capture" },
+	{ "exec", "stderr", "string", "base64, with capture" },
+	{ "exec", "truncated", "boolean", "with capture: there was more" },
+
+	{ "console", "fds", "integer", "descriptors that came with the answer" },
+
+	{ "lans", "lans", "lan[]", "by id" },
+	{ "lan", "name", "string", "unique in its topology" },
+	{ "lan", "topology", "string", "its topology" },
+	{ "lan", "id", "integer", "its number, never reused" },
+	{ "lan", "uuid", "string", "its identity" },
+	{ "lan", "mtu", "integer", "largest packet in bytes" },
+	{ "lan", "up", "boolean", "false after lan.down" },
+	{ "lan", "members", "member[]", "its vnodes" },
+	{ "lan", "job", "integer?", "the job that holds it" },
+
+	{ "member", "vnode", "string", "name of the vnode" },
+	{ "member", "vmid", "integer", "its number" },
+	{ "member", "interface", "string", "name inside the vnode" },
+	{ "member", "mac", "string", "its hardware address" },
+	{ "member", "addresses", "string[]", "with prefix length" },
+	{ "member", "up", "boolean", "whether it has a carrier" },
+	{ "member", "device", "string", "its other end in the fabric" },
+
+	{ "topologies", "topologies", "topology_row[]", "by name" },
+	{ "topology_row", "name", "string", "unique on the host" },
+	{ "topology_row", "n_vnodes", "integer", "its vnodes" },
+	{ "topology_row", "running", "integer", "how many of them run" },
+	{ "topology_row", "n_lans", "integer", "its LANs" },
+	{ "topology_row", "job", "integer?", "the job that holds it" },
+	{ "topology", "name", "string", "unique on the host" },
+	{ "topology", "n_vnodes", "integer", "its vnodes" },
+	{ "topology", "running", "integer", "how many of them run" },
+	{ "topology", "n_lans", "integer", "its LANs" },
+	{ "topology", "job", "integer?", "the job that holds it" },
+	{ "topology", "vnodes", "vnode_row[]", "its vnodes" },
+	{ "topology", "lans", "lan[]", "its LANs" },
+
+	{ "plan", "actions", "object[]", "what apply would do, in order" },
+	{ "plan", "warnings", "string[]", "what stands in the way" },
+
+	{ "images", "images", "image[]", "by name" },
+	{ "image", "name", "string", "unique on the host" },
+	{ "image", "state", "string", "where it is on its way" },
+	{ "image", "sha256", "string?", "digest of its archive" },
+	{ "image", "source", "string", "where it came from" },
+	{ "image", "bytes", "integer", "its size, unpacked" },
+	{ "image", "vnodes", "integer", "how many use it" },
+	{ "image", "added", "time", "when it was added" },
+	{ "image", "error", "string?", "why it failed" },
+	{ "image", "job", "integer?", "the job that holds it" },
+
+	{ "job", "job", "integer", "id of the job that does it" },
+	{ "job", "result", "any", "with `wait`: what came of it" },
+
+	{ "jobs", "jobs", "job_row[]", "newest first" },
+	{ "job_row", "job", "integer", "its id" },
+	{ "job_row", "parent", "integer?", "the job it is a part of" },
+	{ "job_row", "method", "string", "what it does" },
+	{ "job_row", "state", "string", "queued, running, undoing, done, failed or cancelled" },
+	{ "job_row", "step", "string?", "the step it is in" },
+	{ "job_row", "done", "integer", "steps or parts that have ended" },
+	{ "job_row", "total", "integer", "of so many" },
+	{ "job_row", "vnodes", "string[]", "what it is about" },
+	{ "job_row", "uid", "integer", "the user who asked for it" },
+	{ "job_row", "created", "time?", "when it was asked for" },
+	{ "job_row", "ended", "time?", "when it ended" },
+	{ "job_row", "error", "failure?", "why it failed" },
+	{ "job_full", "job", "integer", "its id" },
+	{ "job_full", "parent", "integer?", "the job it is a part of" },
+	{ "job_full", "method", "string", "what it does" },
+	{ "job_full", "state", "string", "queued, running, undoing, done, failed or cancelled" },
+	{ "job_full", "step", "string?", "the step it is in" },
+	{ "job_full", "done", "integer", "steps or parts that have ended" },
+	{ "job_full", "total", "integer", "of so many" },
+	{ "job_full", "vnodes", "string[]", "what it is about" },
+	{ "job_full", "uid", "integer", "the user who asked for it" },
+	{ "job_full", "created", "time?", "when it was asked for" },
+	{ "job_full", "ended", "time?", "when it ended" },
+	{ "job_full", "error", "failure?", "why it failed" },
+	{ "job_full", "result", "any", "what came of it" },
+	{ "job_full", "failures", "object[]", "of its parts, where any failed" },
+	{ "job_full", "steps", "step[]", "its steps in order" },
+	{ "step", "name", "string", "of the step" },
+	{ "step", "state", "string", "where it is" },
+	{ "step", "ms", "integer", "how long it took" },
+
+	{ "events", "events", "event[]", "oldest first" },
+	{ "event", "seq", "integer", "its number, never reused" },
+	{ "event", "time", "time", "when it happened" },
+	{ "event", "type", "string",
+	  "vnode.state, vnode.exit, lan.change, job.state, image.state, host.warning or gap" },
+	{ "event", "topology", "string?", "where it happened" },
+	{ "event", "vnode", "string?", "what it is about" },
+	{ "event", "vmid", "integer?", "its number" },
+	{ "event", "lan", "string?", "what it is about" },
+	{ "event", "job", "integer?", "what it is about" },
+	{ "event", "data", "any", "what its type adds" },
+
+	{ "subscription", "subscription", "integer", "its id, in each notification" },
+	{ "subscription", "epoch", "string", "changes when the database is made anew" },
+	{ "subscription", "seq", "integer", "of the last event before it" },
+	{ "subscription", "snapshot", "any", "what was asked for, valid at seq" },
+
+	{ "done", NULL, "object", "nothing more to say" },
+	{ 0 }
+};
+
+const struct object_field *
+object_field_find(const char *object, const char *name)
+{
+	for (const struct object_field *field = object_fields; field->object; field++)
+		if (strcmp(field->object, object) == 0 && field->name && strcmp(field->name, name) == 0)
+			return field;
+	return NULL;
+}
+
+/* ---- as JSON Schema ---- */
+
+/* The schema of a bare type word. */
+static json_t *
+describe_word(const char *word)
+{
+	static const char *const plain[] = { "string", "integer", "number", "boolean", "object", NULL };
+
+	for (size_t i = 0; plain[i]; i++)
+		if (strcmp(plain[i], word) == 0)
+			return json_pack("{ss}", "type", word);
+	if (strcmp(word, "time") == 0)
+		return json_pack("{ss ss}", "type", "string", "format", "date-time");
+	if (strcmp(word, "any") == 0)
+		return json_object();
+	return json_pack("{so}", "$ref", json_sprintf("#/components/schemas/%s", word));
+}
+
+static json_t *
+describe_type(const char *type)
+{
+	size_t length = strcspn(type, "[?");
+	char word[32];
+	json_t *schema;
+
+	snprintf(word, sizeof(word), "%.*s", (int)length, type);
+	schema = describe_word(word);
+	if (type[length] == '[')
+		return json_pack("{ss so}", "type", "array", "items", schema);
+	if (type[length] == '?')
+		return json_pack("{s[o {ss}]}", "anyOf", schema, "type", "null");
+	return schema;
+}
+
+/* A $ref stands alone: draft 7 ignores what is beside it. */
+static void
+set_help(json_t *schema, const char *help)
+{
+	if (!json_object_get(schema, "$ref"))
+		json_object_set_new(schema, "description", json_string(help));
+}
+
+json_t *
+objects_describe(void)
+{
+	json_t *schemas = json_object();
+
+	for (const struct object_field *field = object_fields; field->object; field++) {
+		json_t *object = json_object_get(schemas, field->object);
+		json_t *schema = describe_type(field->type);
+
+		set_help(schema, field->help);
+		if (!field->name) {
+			json_object_set_new(schemas, field->object, schema);
+			continue;
+		}
+		if (!object) {
+			object = json_pack("{ss s{}}", "type", "object", "properties");
+			json_object_set_new(schemas, field->object, object);
+		}
+		json_object_set_new(json_object_get(object, "properties"), field->name, schema);
+	}
+	return schemas;
+}
