@@ -107,9 +107,7 @@ read_job_error(struct change *change, json_t *job)
 	if (strcmp(state, "done") == 0 ||
 	    (strcmp(state, "cancelled") == 0 && change->may_be_cancelled))
 		return;
-	json_unpack(error, "{s?:s, s?:s, s?:s}", "code", &word, "message", &text, "path", &path);
-	if (json_is_string(error))
-		text = json_string_value(error);
+	json_unpack(error, "{s?:s, s?:s, s?:s}", "code", &word, "text", &text, "path", &path);
 	vn_fail_at(&change->error, path ? path : "", word ? vn_code_from_word(word) : code,
 		   "%s", text ? text : "");
 	if (!text)
@@ -135,12 +133,31 @@ on_accepted(struct run *run, struct change *change, struct answer *answer)
 	end(run, change);
 }
 
+/* Prints what failed of a job's parts: the job itself may have gone on without them. */
+static void
+print_failures(struct run *run, struct change *change, json_t *job)
+{
+	json_t *failure;
+	size_t i;
+
+	json_array_foreach(json_object_get(job, "failures"), i, failure) {
+		const char *what = output_text(failure, "vnode");
+		struct vn_error error = { .code = vn_code_from_word(output_text(failure, "code")) };
+
+		what = *what ? what : output_text(failure, "lan");
+		snprintf(error.text, sizeof(error.text), "%s: %s", what, output_text(failure, "text"));
+		progress_clear(&run->progress);
+		fail(run, client_refused(run->client, change->subject, &error));
+	}
+}
+
 static void
 on_waited(struct run *run, struct change *change, struct answer *answer)
 {
 	if (answer->result) {
 		change->ended = json_incref(answer->result);
 		read_job_error(change, answer->result);
+		print_failures(run, change, answer->result);
 		if (run->client->json)
 			output_json(answer->result);
 	} else {

@@ -21,7 +21,7 @@ static const struct {
 } sources[] = {
 	{ OPERAND_VNODE, "vnode.list", "vnodes", "name" },
 	{ OPERAND_LAN, "lan.list", "lans", "name" },
-	{ OPERAND_TOPOLOGY, "topology.list", "topologies", "topology" },
+	{ OPERAND_TOPOLOGY, "topology.list", "topologies", "name" },
 	{ OPERAND_IMAGE, "image.list", "images", "name" },
 	{ OPERAND_JOB, "job.list", "jobs", "job" },
 };

@@ -156,7 +156,7 @@ verb_help_show(struct client *client, const struct arguments *args)
 		json_t *tables = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verbs", verbs_table(),
 					   "options", options_table(), "methods", methods_table(),
 					   "objects", objects_table(), "errors", errors_table(),
-					   "events", words_table(event_type_words), "states",
+					   "events", words_table(object_event_types), "states",
 					   words_table(vnode_state_words));
 
 		output_json(tables);

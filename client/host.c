@@ -10,7 +10,7 @@ int
 verb_host_info(struct client *client, const struct arguments *args)
 {
 	static const struct column record[] = {
-		{ "version", "version", 0 }, { "protocol", "protocol", 0 }, { "name", "instance_name", 0 },
+		{ "version", "version", 0 }, { "protocol", "protocol", 0 },
 		{ "instance", "instance", 0 }, { "epoch", "epoch", 0 },	    { "boot id", "boot_id", 0 },
 		{ "features", "features", 0 }, { 0 },
 	};

@@ -60,7 +60,8 @@ verb_image_list(struct client *client, const struct arguments *args)
 {
 	static const struct column columns[] = {
 		{ "IMAGE", "name", 0 },		   { "STATE", "state", 0 },
-		{ "SIZE", "bytes", CELL_BYTES }, { "SHA256", "sha256", 0 },
+		{ "SIZE", "bytes", CELL_BYTES }, { "VNODES", "vnodes", CELL_NUMBER },
+		{ "JOB", "job", CELL_NUMBER },	 { "SHA256", "sha256", 0 },
 		{ 0 },
 	};
 	json_t *result = NULL;
@@ -78,9 +79,10 @@ int
 verb_image_show(struct client *client, const struct arguments *args)
 {
 	static const struct column record[] = {
-		{ "name", "name", 0 },	  { "state", "state", 0 },	   { "sha256", "sha256", 0 },
-		{ "url", "url", 0 },	  { "size", "bytes", CELL_BYTES }, { "added", "added", CELL_TIME },
-		{ "vnodes", "vnodes", 0 }, { "job", "job", 0 },		   { 0 },
+		{ "name", "name", 0 },	    { "state", "state", 0 },	     { "sha256", "sha256", 0 },
+		{ "source", "source", 0 },  { "size", "bytes", CELL_BYTES }, { "added", "added", CELL_TIME },
+		{ "vnodes", "vnodes", 0 },  { "job", "job", 0 },	     { "error", "error", CELL_ERROR },
+		{ 0 },
 	};
 	const char *name = args->operands[0];
 	json_t *image = NULL;

@@ -11,8 +11,10 @@ int
 verb_lan_list(struct client *client, const struct arguments *args)
 {
 	static const struct column columns[] = {
-		{ "TOPOLOGY", "topology", 0 }, { "LAN", "name", 0 }, { "MTU", "mtu", CELL_NUMBER },
-		{ "MEMBERS", "members", CELL_TEXT }, { 0 },
+		{ "TOPOLOGY", "topology", 0 }, { "LAN", "name", 0 },
+		{ "MTU", "mtu", CELL_NUMBER }, { "UP", "up", 0 },
+		{ "JOB", "job", CELL_NUMBER }, { "MEMBERS", "members", CELL_MEMBERS },
+		{ 0 },
 	};
 	json_t *result = NULL;
 	int status = client_get(client, args->topology, args->verb->method,
@@ -30,12 +32,14 @@ static void
 print_lan(json_t *lan)
 {
 	static const struct column record[] = {
-		{ "name", "name", 0 }, { "topology", "topology", 0 }, { "uuid", "uuid", 0 },
-		{ "mtu", "mtu", 0 },   { "bridge", "bridge", 0 }, { 0 },
+		{ "name", "name", 0 }, { "topology", "topology", 0 }, { "id", "id", 0 },
+		{ "uuid", "uuid", 0 }, { "mtu", "mtu", 0 },	      { "up", "up", 0 },
+		{ "job", "job", 0 },   { 0 },
 	};
 	static const struct column members[] = {
 		{ "VNODE", "vnode", 0 }, { "INTERFACE", "interface", 0 }, { "MAC", "mac", 0 },
-		{ "UP", "up", 0 },	 { "ADDRESSES", "addresses", 0 }, { 0 },
+		{ "UP", "up", 0 },	 { "DEVICE", "device", 0 },	  { "ADDRESSES", "addresses", 0 },
+		{ 0 },
 	};
 
 	output_record(record, lan);

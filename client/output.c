@@ -48,8 +48,9 @@ descend(json_t *object, const char *key)
 	return key[length] ? descend(value, key + length + 1) : value;
 }
 
+/* Items, or one member of each, separated by commas. */
 static char *
-join(json_t *array)
+join(json_t *array, const char *member)
 {
 	char *text = vn_strdup("");
 	size_t i;
@@ -57,8 +58,9 @@ join(json_t *array)
 
 	json_array_foreach(array, i, item) {
 		vn_autofree char *before = text;
-		vn_autofree char *cell = output_cell(item, CELL_TEXT);
+		vn_autofree char *cell = NULL;
 
+		cell = output_cell(member ? json_object_get(item, member) : item, CELL_TEXT);
 		text = vn_format("%s%s%s", before, i ? "," : "", cell);
 	}
 	return text;
@@ -97,7 +99,7 @@ print_plain(json_t *value)
 	case JSON_STRING:
 		return vn_strdup(json_string_value(value));
 	case JSON_ARRAY:
-		return join(value);
+		return join(value, NULL);
 	case JSON_TRUE:
 		return vn_strdup("yes");
 	case JSON_FALSE:
@@ -122,9 +124,10 @@ print_value(json_t *value, enum cell kind)
 		return vn_format("%.19s%s", json_string_value(value) ? json_string_value(value) : "-",
 				 json_string_value(value) ? "Z" : "");
 	case CELL_ERROR:
-		if (json_is_object(value))
-			return print_plain(json_object_get(value, "message"));
-		return print_plain(value);
+		return vn_strdup(json_is_object(value) ? output_text(value, "text")
+						       : json_string_value(value));
+	case CELL_MEMBERS:
+		return join(value, "vnode");
 	case CELL_TEXT:
 	case CELL_NUMBER:
 		break;

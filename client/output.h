@@ -11,7 +11,8 @@ enum cell {
 	CELL_TIME,			/* RFC 3339 without its fraction */
 	CELL_COUNT,			/* number of items of a list or map */
 	CELL_EXIT,			/* {cause, code, signal} as "exited 3" */
-	CELL_ERROR,			/* {code, message} or text */
+	CELL_ERROR,			/* {code, text} as its text */
+	CELL_MEMBERS,			/* members of a LAN as "alice,bob" */
 };
 
 struct column {

@@ -113,8 +113,9 @@ int
 verb_topology_list(struct client *client, const struct arguments *args)
 {
 	static const struct column columns[] = {
-		{ "TOPOLOGY", "topology", 0 }, { "VNODES", "vnodes", CELL_NUMBER },
-		{ "LANS", "lans", CELL_NUMBER }, { "APPLIED", "applied", CELL_TIME }, { 0 },
+		{ "TOPOLOGY", "name", 0 },	     { "VNODES", "n_vnodes", CELL_NUMBER },
+		{ "RUNNING", "running", CELL_NUMBER }, { "LANS", "n_lans", CELL_NUMBER },
+		{ "JOB", "job", CELL_NUMBER },	     { 0 },
 	};
 	json_t *result = NULL;
 	int status = client_get(client, NULL, args->verb->method, NULL, &result);
@@ -131,15 +132,15 @@ static void
 print_topology(json_t *topology)
 {
 	static const struct column record[] = {
-		{ "topology", "topology", 0 },	   { "domain", "domain", 0 }, { "dns", "dns", 0 },
-		{ "applied", "applied", CELL_TIME }, { "digest", "digest", 0 }, { 0 },
+		{ "name", "name", 0 },	     { "vnodes", "n_vnodes", 0 }, { "running", "running", 0 },
+		{ "lans", "n_lans", 0 },     { "job", "job", 0 },	  { 0 },
 	};
 	static const struct column vnodes[] = {
 		{ "VNODE", "name", 0 },	    { "VMID", "vmid", CELL_NUMBER },
 		{ "WANTED", "wanted", 0 },  { "OBSERVED", "observed", 0 }, { 0 },
 	};
 	static const struct column lans[] = {
-		{ "LAN", "name", 0 }, { "MEMBERS", "members", CELL_COUNT }, { 0 },
+		{ "LAN", "name", 0 }, { "UP", "up", 0 }, { "MEMBERS", "members", CELL_MEMBERS }, { 0 },
 	};
 
 	output_record(record, topology);
