@@ -24,6 +24,9 @@ void event_log_close(struct event_log *log);
 /* Appends an event; data is taken and may be NULL. */
 void event_append(struct daemon *daemon, enum event_type type, const struct event_about *about,
 		  VN_TAKES json_t *data);
+/* Logs a warning and appends it as a host.warning {text}. */
+void event_warn(struct daemon *daemon, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* The last number given out and the last one committed. */
 int64_t event_last(const struct event_log *log);
 
