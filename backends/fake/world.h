@@ -5,9 +5,9 @@
  * they also make calls fail, hang or die half way, and play what guests and the hypervisor do.
  *
  * Ops are named "<contract>.<member>": "net.ports_up", "compute.start", "disk.image_unpack",
- * "fetch.start". A wrong order (ports without namespaces, a start without a mounted root, removing a
- * disk that is mounted or in use…) fails with VN_E_INTERNAL and a sentence that begins "wrong order:";
- * world_wrong_orders() counts them.
+ * "fetch.start". A wrong order (ports without namespaces, a start without a mounted root or over a dead
+ * domain, rules without their reservation, removing what is mounted, in use or running…) fails with
+ * VN_E_INTERNAL and a sentence that begins "wrong order:"; world_wrong_orders() counts them.
  *
  * A *life* is what one daemon process can do: all backends opened between two ends of a life. It ends
  * with world_thaw() or world_reboot_machine(); from then on every call on those handles fails with
