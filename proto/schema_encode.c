@@ -7,6 +7,15 @@
 
 static void encode_fields(const struct field *fields, const void *from, json_t *object);
 
+/* Decoding zeroes a struct that is absent, padding included. */
+static bool
+is_zeroed(const unsigned char *bytes, size_t size)
+{
+	while (size > 0 && bytes[size - 1] == 0)
+		size--;
+	return size == 0;
+}
+
 /* Whether leaving the field out decodes to the same value. */
 static bool
 is_implied(const struct field *field, const void *at)
@@ -28,7 +37,9 @@ is_implied(const struct field *field, const void *at)
 		return ((const struct field_array *)at)->count == 0;
 	case FIELD_JSON:
 		return !*(json_t *const *)at;
-	case FIELD_STRUCT: case FIELD_INLINE: case FIELD_END:
+	case FIELD_STRUCT:
+		return is_zeroed(at, field->size);
+	case FIELD_INLINE: case FIELD_END:
 		break;
 	}
 	return false;
@@ -121,17 +132,11 @@ encode_value(const struct field *field, const void *at)
 static void
 encode_field(const struct field *field, const void *at, json_t *object)
 {
-	bool is_required = field->flags & FIELD_REQUIRED;
-	json_t *value;
-
-	if ((field->flags & FIELD_UNSUPPORTED) || (!is_required && is_implied(field, at)))
+	if (field->flags & FIELD_UNSUPPORTED)
 		return;
-	value = encode_value(field, at);
-	if (field->kind == FIELD_STRUCT && !is_required && json_object_size(value) == 0) {
-		json_decref(value);
+	if (!(field->flags & FIELD_REQUIRED) && is_implied(field, at))
 		return;
-	}
-	json_object_set_new(object, field->name, value);
+	json_object_set_new(object, field->name, encode_value(field, at));
 }
 
 static void
