@@ -1,0 +1,136 @@
+/*
+ * A LAN's bridge forwards everything a wire would: no spanning tree, no snooping, and the link-local
+ * groups (LLDP, LACP's are refused by the kernel) pass. It has no address and its MAC is fixed, so
+ * nothing changes when ports come and go.
+ */
+#include "backends/netlink/lan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/digest.h"
+#include "backends/netlink/fabric.h"
+
+#define FORWARD_GROUPS 0xfff8		/* 01-80-c2-00-00-0X; the kernel keeps bits 0 to 2 for itself */
+
+void
+lan_name(int64_t id, char name[static 16])
+{
+	snprintf(name, 16, "l%" PRId64, id);
+}
+
+bool
+lan_name_parse(const char *name, int64_t *ret)
+{
+	char canonical[16];
+
+	if (sscanf(name, "l%" SCNd64, ret) != 1)
+		return false;
+	lan_name(*ret, canonical);
+	return strcmp(name, canonical) == 0;
+}
+
+static void
+put_settings(struct nl_msg *message)
+{
+	struct link_kind nest;
+
+	link_kind_begin(message, "bridge", &nest);
+	attr_put_u32(message, IFLA_BR_STP_STATE, 0);
+	attr_put_u32(message, IFLA_BR_FORWARD_DELAY, 0);
+	attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, 0);
+	attr_put_u16(message, IFLA_BR_GROUP_FWD_MASK, FORWARD_GROUPS);
+	link_kind_end(message, &nest);
+}
+
+static void
+put_identity(struct nl_msg *message, const struct lan_spec *lan, const char *tag)
+{
+	struct vn_mac mac = digest_mac(lan->uuid, 0);
+
+	attr_put(message, IFLA_ADDRESS, mac.byte, sizeof(mac.byte));
+	attr_put_text(message, IFLA_IFALIAS, tag);
+	attr_put_u32(message, IFLA_MTU, lan->mtu ? lan->mtu : 1500);
+}
+
+static int
+create(struct fabric *fabric, const struct lan_spec *lan, const char *name, const char *tag,
+       struct vn_error *err)
+{
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = fabric_new_index(fabric) };
+	auto_batch batch = { 0 };
+	struct nl_msg *message = batch_add(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header,
+					   sizeof(header), "create bridge '%s'", name);
+
+	attr_put_text(message, IFLA_IFNAME, name);
+	put_settings(message);
+	put_identity(link_change(&batch, header.ifi_index, 1, "set up bridge '%s'", name), lan, tag);
+	batch_join(&batch);
+	if (fabric_send(fabric, &batch, err) == 0)
+		return 0;
+	if (batch.items[0].sys == 0) {
+		auto_batch undo = { 0 };
+		struct vn_error ignored;
+
+		batch_add(&undo, RTM_DELLINK, 0, &header, sizeof(header), "delete '%s'", name);
+		fabric_send(fabric, &undo, &ignored);
+	}
+	return -1;
+}
+
+static int
+mend(struct fabric *fabric, const struct lan_spec *lan, const struct link *found, const char *tag,
+     struct vn_error *err)
+{
+	auto_batch batch = { 0 };
+
+	put_settings(link_change(&batch, found->index, -1, "set up bridge '%s'", found->name));
+	put_identity(link_change(&batch, found->index, 1, "set up bridge '%s'", found->name), lan,
+		     tag);
+	return fabric_send(fabric, &batch, err);
+}
+
+int
+lan_up(struct net *net, const struct lan_spec *lan, struct vn_error *err)
+{
+	struct fabric *fabric = fabric_of(net);
+	char name[1][16], tag[TAG_SIZE];
+	struct link found;
+
+	lan_name(lan->id, name[0]);
+	fabric_tag(fabric, lan->uuid, tag);
+	if (fabric_links_get(fabric, name, 1, &found, err) < 0)
+		return -1;
+	if (!found.index)
+		return create(fabric, lan, name[0], tag, err);
+	if (!fabric_owns(fabric, &found, lan->uuid) || strcmp(found.kind, "bridge") != 0)
+		return vn_fail(err, VN_E_EXISTS,
+			       "the fabric '%s' holds a foreign device '%s': remove it",
+			       fabric->env->fabric, name[0]);
+	return mend(fabric, lan, &found, tag, err);
+}
+
+int
+lan_down(struct net *net, int64_t lan, struct vn_error *err)
+{
+	struct fabric *fabric = fabric_of(net);
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC };
+	auto_batch batch = { 0 };
+	struct link found;
+	char name[1][16];
+
+	lan_name(lan, name[0]);
+	if (fabric_links_get(fabric, name, 1, &found, err) < 0)
+		return err->code == VN_E_NOT_FOUND ? 0 : -1;
+	if (!found.index || !fabric_owns(fabric, &found, NULL))
+		return 0;
+	header.ifi_index = found.index;
+	batch_add(&batch, RTM_DELLINK, 0, &header, sizeof(header), "delete bridge '%s'", name[0]);
+	batch_allow(&batch, ENODEV);
+	return fabric_send(fabric, &batch, err);
+}

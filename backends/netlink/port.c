@@ -1,0 +1,407 @@
+/*
+ * One call looks at both ends, decides per port what is missing or wrong, and says it in two
+ * batches: one to the fabric (devices), one inside the vnode's namespace (names, addresses, routes).
+ * A right port gets only messages that change nothing, so links live on.
+ *
+ * A pair is right when its ends point at each other: the fabric end by name and tag, the guest end
+ * by the index the fabric end reports, whatever the guest has renamed it to.
+ */
+#include "backends/netlink/port.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/netlink/address.h"
+#include "backends/netlink/fabric.h"
+#include "backends/netlink/lan.h"
+#include "backends/netlink/namespace.h"
+
+struct plan {				/* one port */
+	const struct port_spec *spec;
+	struct link outer, bridge;	/* in the fabric */
+	const struct link *inner;	/* the guest end that is there; NULL: the pair is to be made */
+	char name[16];
+	int outer_index, inner_index;
+	bool renamed;
+};
+
+struct work {				/* one call of port_up */
+	struct fabric *fabric;
+	const struct ns_ref *ns;
+	int netns;
+	struct nl_sock *sock;		/* inside the namespace */
+	struct plan *plans;
+	size_t n_plans;
+	struct link *inside;		/* all devices there */
+	size_t n_inside;
+	struct address *addresses;
+	size_t n_addresses;
+	char tag[TAG_SIZE];
+};
+
+void
+port_name(int64_t vmid, unsigned index, char name[static 16])
+{
+	snprintf(name, 16, "v%" PRId64 "e%u", vmid, index);
+}
+
+bool
+port_name_parse(const char *name, int64_t *ret_vmid, unsigned *ret_index)
+{
+	char canonical[16];
+
+	if (sscanf(name, "v%" SCNd64 "e%u", ret_vmid, ret_index) != 2)
+		return false;
+	port_name(*ret_vmid, *ret_index, canonical);
+	return strcmp(name, canonical) == 0;
+}
+
+static unsigned
+mtu_of(const struct plan *plan)
+{
+	return plan->spec->mtu ? plan->spec->mtu : 1500;
+}
+
+/* ---- what is there --------------------------------------------------------------------------- */
+
+static int
+look_outside(struct work *work, struct vn_error *err)
+{
+	size_t n = work->n_plans;
+	vn_autofree char (*names)[16] = vn_alloc_array(2 * n, sizeof(*names));
+	vn_autofree struct link *links = vn_alloc_array(2 * n, sizeof(*links));
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(names[i], work->plans[i].name, sizeof(names[i]));
+		lan_name(work->plans[i].spec->lan, names[n + i]);
+	}
+	if (fabric_links_get(work->fabric, (const char (*)[16])names, 2 * n, links, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		struct plan *plan = &work->plans[i];
+
+		plan->outer = links[i];
+		plan->bridge = links[n + i];
+		if (!plan->bridge.index || !fabric_owns(work->fabric, &plan->bridge, NULL))
+			return vn_fail(err, VN_E_NOT_FOUND,
+				       "the fabric has no bridge '%s' of ours: bring the LAN up first",
+				       names[n + i]);
+		if (plan->outer.index && !fabric_owns(work->fabric, &plan->outer, work->ns->uuid))
+			return vn_fail(err, VN_E_EXISTS,
+				       "the fabric '%s' holds a foreign device '%s': remove it",
+				       work->fabric->env->fabric, plan->name);
+	}
+	return 0;
+}
+
+static int
+look_inside(struct work *work, struct vn_error *err)
+{
+	work->netns = netns_open(work->ns->netns, err);
+	if (work->netns < 0 ||
+	    netns_socket(work->netns, work->fabric->home, &work->sock, err) < 0 ||
+	    links_read(work->sock, &work->inside, &work->n_inside, err) < 0)
+		return -1;
+	return addresses_read(work->sock, &work->addresses, &work->n_addresses, err);
+}
+
+/* ---- what to do ------------------------------------------------------------------------------ */
+
+static const struct link *
+find_inner(const struct work *work, const struct link *outer)
+{
+	for (size_t i = 0; outer->index && i < work->n_inside; i++)
+		if (work->inside[i].index == outer->peer && work->inside[i].peer == outer->index &&
+		    work->inside[i].abroad)
+			return &work->inside[i];
+	return NULL;
+}
+
+static bool
+is_planned(const struct work *work, const struct link *inner)
+{
+	for (size_t i = 0; i < work->n_plans; i++)
+		if (work->plans[i].inner == inner)
+			return true;
+	return false;
+}
+
+static int
+check_ifname(const struct work *work, const struct plan *plan, struct vn_error *err)
+{
+	for (size_t i = 0; i < work->n_inside; i++)
+		if (strcmp(work->inside[i].name, plan->spec->ifname) == 0 &&
+		    !is_planned(work, &work->inside[i]))
+			return vn_fail(err, VN_E_EXISTS,
+				       "vnode %" PRId64 " already has a device '%s' inside that is "
+				       "not this interface: remove or rename it there",
+				       work->ns->vmid, plan->spec->ifname);
+	return 0;
+}
+
+static int
+decide(struct work *work, struct vn_error *err)
+{
+	int free_index = 1;
+
+	for (size_t i = 0; i < work->n_inside; i++)
+		if (work->inside[i].index > free_index)
+			free_index = work->inside[i].index;
+	for (size_t i = 0; i < work->n_plans; i++)
+		work->plans[i].inner = find_inner(work, &work->plans[i].outer);
+	for (size_t i = 0; i < work->n_plans; i++) {
+		struct plan *plan = &work->plans[i];
+
+		if (check_ifname(work, plan, err) < 0)
+			return -1;
+		plan->outer_index = plan->inner ? plan->outer.index : fabric_new_index(work->fabric);
+		plan->inner_index = plan->inner ? plan->inner->index : ++free_index;
+		plan->renamed = plan->inner && strcmp(plan->inner->name, plan->spec->ifname) != 0;
+	}
+	return 0;
+}
+
+/* ---- the fabric's batch ---------------------------------------------------------------------- */
+
+static void
+put_peer(struct nl_msg *message, const struct work *work, const struct plan *plan)
+{
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = plan->inner_index };
+	struct nlattr *peer;
+	struct link_kind nest;
+
+	link_kind_begin(message, "veth", &nest);
+	peer = attr_begin(message, VETH_INFO_PEER);
+	nlmsg_append(message, &header, sizeof(header), NLMSG_ALIGNTO);
+	attr_put_text(message, IFLA_IFNAME, plan->spec->ifname);
+	attr_put(message, IFLA_ADDRESS, plan->spec->mac.byte, sizeof(plan->spec->mac.byte));
+	attr_put_u32(message, IFLA_MTU, mtu_of(plan));
+	attr_put_u32(message, IFLA_NUM_TX_QUEUES, 1);
+	attr_put_u32(message, IFLA_NUM_RX_QUEUES, 1);
+	attr_put_u32(message, IFLA_NET_NS_FD, (uint32_t)work->netns);
+	attr_end(message, peer);
+	link_kind_end(message, &nest);
+}
+
+/*
+ * The alias needs a message of its own, joined to the creation. It names the device by its new
+ * index: if the creation fails, no device has that.
+ */
+static void
+append_create(struct batch *batch, const struct work *work, const struct plan *plan)
+{
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = plan->outer_index };
+	struct nl_msg *message;
+
+	if (plan->spec->up)
+		header.ifi_flags = header.ifi_change = IFF_UP;
+	message = batch_add(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header),
+			    "create port '%s' (inside: '%s')", plan->name, plan->spec->ifname);
+	attr_put_text(message, IFLA_IFNAME, plan->name);
+	attr_put_u32(message, IFLA_MTU, mtu_of(plan));
+	attr_put_u32(message, IFLA_NUM_TX_QUEUES, 1);
+	attr_put_u32(message, IFLA_NUM_RX_QUEUES, 1);
+	attr_put_u32(message, IFLA_MASTER, (uint32_t)plan->bridge.index);
+	put_peer(message, work, plan);
+	attr_put_text(link_change(batch, plan->outer_index, -1, "tag port '%s'", plan->name),
+		      IFLA_IFALIAS, work->tag);
+	batch_join(batch);
+}
+
+static void
+append_mend_outer(struct batch *batch, const struct plan *plan)
+{
+	bool is_up = plan->outer.flags & IFF_UP;
+	struct nl_msg *message;
+
+	if (plan->outer.mtu == mtu_of(plan) && plan->outer.master == plan->bridge.index &&
+	    is_up == plan->spec->up)
+		return;
+	message = link_change(batch, plan->outer_index, plan->spec->up, "mend port '%s'", plan->name);
+	attr_put_u32(message, IFLA_MTU, mtu_of(plan));
+	attr_put_u32(message, IFLA_MASTER, (uint32_t)plan->bridge.index);
+}
+
+static void
+append_delete(struct batch *batch, int index, const char *name)
+{
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = index };
+
+	batch_add(batch, RTM_DELLINK, 0, &header, sizeof(header), "delete port '%s'", name);
+	batch_allow(batch, ENODEV);
+}
+
+static void
+fill_outer_batch(struct batch *batch, const struct work *work)
+{
+	for (size_t i = 0; i < work->n_plans; i++) {
+		const struct plan *plan = &work->plans[i];
+
+		if (plan->outer.index && !plan->inner)
+			append_delete(batch, plan->outer.index, plan->name);
+		if (plan->inner)
+			append_mend_outer(batch, plan);
+		else
+			append_create(batch, work, plan);
+	}
+}
+
+/* ---- the vnode's batch ----------------------------------------------------------------------- */
+
+/* Names may have been swapped inside: all go to a name of their own first. */
+static void
+append_renames(struct batch *batch, const struct work *work)
+{
+	char own[16];
+
+	for (size_t i = 0; i < work->n_plans; i++) {
+		const struct plan *plan = &work->plans[i];
+
+		if (!plan->renamed)
+			continue;
+		snprintf(own, sizeof(own), "vnx%d", plan->inner_index);
+		attr_put_text(link_change(batch, plan->inner_index, 0, "rename '%s'",
+					  plan->inner->name), IFLA_IFNAME, own);
+	}
+	for (size_t i = 0; i < work->n_plans; i++)
+		if (work->plans[i].renamed)
+			attr_put_text(link_change(batch, work->plans[i].inner_index, -1,
+						  "rename to '%s'", work->plans[i].spec->ifname),
+				      IFLA_IFNAME, work->plans[i].spec->ifname);
+}
+
+static void
+append_inner(struct batch *batch, const struct work *work, const struct plan *plan)
+{
+	const struct port_spec *spec = plan->spec;
+	const struct link *inner = plan->inner;
+	bool is_up = inner && (inner->flags & IFF_UP) && !plan->renamed;
+	struct nl_msg *message;
+
+	if (!is_up || inner->mtu != mtu_of(plan) ||
+	    memcmp(&inner->mac, &spec->mac, sizeof(spec->mac)) != 0) {
+		message = link_change(batch, plan->inner_index, 1, "set up '%s'", spec->ifname);
+		attr_put(message, IFLA_ADDRESS, spec->mac.byte, sizeof(spec->mac.byte));
+		attr_put_u32(message, IFLA_MTU, mtu_of(plan));
+	}
+	addresses_settle(batch, plan->inner_index, spec->ifname, spec->addresses, spec->n_addresses,
+			 inner ? work->addresses : NULL, inner ? work->n_addresses : 0, !is_up);
+	if (spec->lan != NET_CONTROL)
+		return;
+	for (unsigned i = 0; i < spec->n_addresses; i++)
+		route_default(batch, plan->inner_index,
+			      spec->addresses[i].family == AF_INET ? &work->fabric->gateway4 :
+								     &work->fabric->gateway6);
+}
+
+static int
+carry_out(struct work *work, struct vn_error *err)
+{
+	auto_batch outer = { 0 };
+	auto_batch inner = { 0 };
+	auto_batch undo = { 0 };
+	struct vn_error ignored;
+
+	fill_outer_batch(&outer, work);
+	append_renames(&inner, work);
+	for (size_t i = 0; i < work->n_plans; i++)
+		append_inner(&inner, work, &work->plans[i]);
+	if (fabric_send(work->fabric, &outer, err) == 0 &&
+	    batch_send(work->sock, &inner, NULL, NULL, err) == 0)
+		return 0;
+	for (size_t i = 0; i < work->n_plans; i++)
+		if (!work->plans[i].inner)
+			append_delete(&undo, work->plans[i].outer_index, work->plans[i].name);
+	fabric_send(work->fabric, &undo, &ignored);
+	return -1;
+}
+
+static void
+work_fini(struct work *work)
+{
+	if (work->sock)
+		nl_socket_free(work->sock);
+	if (work->netns >= 0)
+		close(work->netns);
+	free(work->addresses);
+	free(work->inside);
+	free(work->plans);
+}
+
+int
+port_up(struct net *net, const struct ns_ref *ns, const struct port_spec *ports, size_t n_ports,
+	struct vn_error *err)
+{
+	__attribute__((cleanup(work_fini))) struct work work = {
+		.fabric = fabric_of(net), .ns = ns, .netns = -1, .n_plans = n_ports,
+	};
+
+	if (n_ports == 0)
+		return 0;
+	work.plans = vn_alloc_array(n_ports, sizeof(*work.plans));
+	fabric_tag(work.fabric, ns->uuid, work.tag);
+	for (size_t i = 0; i < n_ports; i++) {
+		work.plans[i].spec = &ports[i];
+		port_name(ns->vmid, ports[i].index, work.plans[i].name);
+	}
+	if (look_outside(&work, err) < 0 || look_inside(&work, err) < 0 || decide(&work, err) < 0)
+		return -1;
+	return carry_out(&work, err);
+}
+
+int
+port_down(struct net *net, const struct ns_ref *ns, const unsigned *indexes, size_t n_indexes,
+	  struct vn_error *err)
+{
+	if (n_indexes == 0)
+		return 0;
+	return reap_ports(fabric_of(net), ns->vmid, ns->uuid, indexes, n_indexes, err);
+}
+
+/* ---- carrier --------------------------------------------------------------------------------- */
+
+static int
+set_carrier(struct fabric *fabric, const struct link *links, size_t count, bool up,
+	    struct vn_error *err)
+{
+	auto_batch batch = { 0 };
+	auto_batch undo = { 0 };
+	struct vn_error ignored;
+
+	for (size_t i = 0; i < count; i++)
+		link_change(&batch, links[i].index, up, "set the carrier of port '%s'",
+			    links[i].name);
+	if (fabric_send(fabric, &batch, err) == 0)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		link_change(&undo, links[i].index, (links[i].flags & IFF_UP) != 0,
+			    "restore the carrier of port '%s'", links[i].name);
+	fabric_send(fabric, &undo, &ignored);
+	return -1;
+}
+
+int
+port_carrier(struct net *net, const int64_t *vmids, const unsigned *indexes, size_t count, bool up,
+	     struct vn_error *err)
+{
+	struct fabric *fabric = fabric_of(net);
+	vn_autofree char (*names)[16] = vn_alloc_array(count + 1, sizeof(*names));
+	vn_autofree struct link *links = vn_alloc_array(count + 1, sizeof(*links));
+
+	for (size_t i = 0; i < count; i++)
+		port_name(vmids[i], indexes[i], names[i]);
+	if (fabric_links_get(fabric, (const char (*)[16])names, count, links, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (!links[i].index || !fabric_owns(fabric, &links[i], NULL))
+			return vn_fail(err, VN_E_NOT_FOUND, "the fabric has no port '%s' of ours",
+				       names[i]);
+	return set_carrier(fabric, links, count, up, err);
+}

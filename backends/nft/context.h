@@ -1,0 +1,34 @@
+#pragma once
+/* libnftables, with its conventions left behind: text in, JSON out, errors as sentences. */
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "backends/nft/nat.h"
+
+struct nft_ctx;
+
+struct nat {
+	const struct backend_env *env;
+	const char *uplink;
+	struct nft_ctx *context;
+};
+
+/* One lock for all: whether two contexts may work at once is promised nowhere. */
+extern pthread_mutex_t nat_lock;
+
+/* A growing text of commands; zero it to begin, free(text.text) ends it. */
+struct commands {
+	char *text;
+	size_t length, room;
+};
+void commands_add(struct commands *commands, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Runs commands as one transaction, with nat_lock held. what: names it in the error. */
+int context_run(struct nat *nat, const char *commands, const char *what, struct vn_error *err);
+/* Runs a list command; *ret is the array "nftables", to be released with json_decref(). */
+int context_query(struct nat *nat, const char *command, bool with_elements, json_t **ret,
+		  struct vn_error *err);
+int vn_fail_nft(struct vn_error *err, struct nat *nat, const char *what);
