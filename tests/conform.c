@@ -324,7 +324,7 @@ START_TEST(free_space_is_told)
 }
 END_TEST
 
-/* ---- compute: on a vnode made by the other two ------------------------------------------------- */
+/* ---- compute: on a vnode made by the other two ---------------------------------------------- */
 
 static void
 guest_up(void)

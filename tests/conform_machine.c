@@ -34,9 +34,11 @@ open_backends(struct machine *machine)
 	struct vn_error err;
 
 	if (rig->net)
-		ck_assert_msg(rig->net->open(&machine->env, &machine->net, &err) == 0, "%s", err.text);
+		ck_assert_msg(rig->net->open(&machine->env, &machine->net, &err) == 0,
+			      "%s", err.text);
 	if (rig->disk)
-		ck_assert_msg(rig->disk->open(&machine->env, &machine->disk, &err) == 0, "%s", err.text);
+		ck_assert_msg(rig->disk->open(&machine->env, &machine->disk, &err) == 0,
+			      "%s", err.text);
 	if (rig->fetch)
 		ck_assert_msg(rig->fetch->open(&machine->env, &machine->fetcher, &err) == 0, "%s",
 			      err.text);
@@ -81,9 +83,11 @@ machine_close(struct machine *machine)
 	struct vn_error err;
 
 	if (machine->net)
-		ck_assert_msg(machine->net->ops->host_down(machine->net, &err) == 0, "%s", err.text);
+		ck_assert_msg(machine->net->ops->host_down(machine->net, &err) == 0,
+			      "%s", err.text);
 	if (machine->disk)
-		ck_assert_msg(machine->disk->ops->host_down(machine->disk, &err) == 0, "%s", err.text);
+		ck_assert_msg(machine->disk->ops->host_down(machine->disk, &err) == 0,
+			      "%s", err.text);
 	close_backends(machine);
 	ck_assert_uint_eq(mini_loop_watches(machine->loop), 0);
 	machine->rig->close(machine);

@@ -179,7 +179,8 @@ fake_start(struct compute *self, const struct guest_spec *spec, struct guest_id 
 	struct guest_id id;
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "compute.start", spec->ns.vmid, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, handle_of(self), "compute.start", spec->ns.vmid, CALL_CHANGES,
+		       err) < 0)
 		return -1;
 	if (call_end(&call, start(&call, spec, &id, err), err) < 0)
 		return -1;
@@ -235,7 +236,8 @@ fake_stop(struct compute *self, const char *domain, const char *uuid, const stru
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "compute.stop", vmid_of(domain), CALL_CHANGES, err) < 0)
+	if (call_begin(&call, handle_of(self), "compute.stop", vmid_of(domain), CALL_CHANGES,
+		       err) < 0)
 		return -1;
 	return call_end(&call, stop_blind(&call, domain, uuid, id, grace_ms, err), err);
 }
@@ -383,7 +385,8 @@ fake_watch(struct compute *self, const char *domain, const char *uuid, const cha
 	struct call call;
 
 	(void)dir;
-	if (call_begin(&call, handle_of(self), "compute.watch", vmid_of(domain), CALL_LOOP, err) < 0)
+	if (call_begin(&call, handle_of(self), "compute.watch", vmid_of(domain), CALL_LOOP,
+		       err) < 0)
 		return -1;
 	add_watch(&call, uuid, id);
 	return call_end(&call, 0, err);

@@ -224,7 +224,8 @@ fake_cancel(struct fetcher *self, struct fetch *fetch)
 	struct vn_error unheard;
 	struct call call;
 
-	if (call_begin(&call, &fake->handle, "fetch.cancel", 0, CALL_LOOP | CALL_SURE, &unheard) < 0)
+	if (call_begin(&call, &fake->handle, "fetch.cancel", 0, CALL_LOOP | CALL_SURE,
+		       &unheard) < 0)
 		return;
 	fetch->is_cancelled = true;
 	if (fetch->is_waiting)

@@ -109,7 +109,8 @@ fake_host_down(struct net *self, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "net.host_down", 0, CALL_CHANGES | CALL_INSIDE, err) < 0)
+	if (call_begin(&call, handle_of(self), "net.host_down", 0, CALL_CHANGES | CALL_INSIDE,
+		       err) < 0)
 		return -1;
 	return call_end(&call, host_down(&call, err), err);
 }
@@ -205,7 +206,8 @@ fake_namespaces_up(struct net *self, const struct ns_ref *ns, struct vn_error *e
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "net.namespaces_up", ns->vmid, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, handle_of(self), "net.namespaces_up", ns->vmid, CALL_CHANGES,
+		       err) < 0)
 		return -1;
 	return call_end(&call, namespaces_up(&call, ns, err), err);
 }
@@ -370,7 +372,8 @@ find_all(struct world *world, struct findings *found)
 		find(found, &(struct net_found){ .kind = NET_PORT, .id = port->vmid,
 			.index = port->index, .lan = port->lan, .up = port->up }, port->uuid);
 	vn_list_each(struct netns, netns, &world->namespaces, link) {
-		find(found, &(struct net_found){ .kind = NET_NETNS, .id = netns->vmid, .lan = -1 }, "");
+		find(found, &(struct net_found){ .kind = NET_NETNS, .id = netns->vmid,
+			.lan = -1 }, "");
 		if (netns->userns)
 			find(found, &(struct net_found){ .kind = NET_USERNS, .id = netns->vmid,
 				.lan = -1 }, "");

@@ -11,7 +11,8 @@ init_lists(struct world *world)
 	struct vn_list *const lists[] = {
 		&world->bridges, &world->namespaces, &world->ports, &world->rules,
 		&world->reservations, &world->guests, &world->pasts, &world->watches,
-		&world->execs, &world->consoles, &world->fetches, &world->images, &world->disks, &world->trash, &world->foreign,
+		&world->execs, &world->consoles, &world->fetches, &world->images,
+		&world->disks, &world->trash, &world->foreign,
 		&world->lacks, &world->urls, &world->handles, &world->messages, &world->faults,
 		&world->delays,
 	};

@@ -100,8 +100,8 @@ void world_url_hold(struct world *world, const char *url, bool hold);
 enum world_action {
 	WORLD_FAIL,		/* fails with `code` and leaves nothing */
 	WORLD_FAIL_AFTER,	/* takes effect and reports `code` all the same */
-	WORLD_HANG,		/* waits before its effect until world_release, then goes on: late success */
-	WORLD_HANG_AFTER,	/* takes effect, then waits */
+	WORLD_HANG,		/* waits for world_release and then takes effect: late success */
+	WORLD_HANG_AFTER,	/* takes effect and then waits for world_release */
 };
 
 struct world_fault {
@@ -119,7 +119,8 @@ void world_fault_clear(struct world *world);
 /* The usual ones, for any vnode. */
 void world_fail(struct world *world, const char *op, unsigned nth, enum vn_code code);
 void world_fail_after(struct world *world, const char *op, unsigned nth, enum vn_code code);
-/* Only ops that run on a worker can hang. Closing the backend ends a hanging call too. */
+/* Only ops that run on a worker can hang. Closing the backend ends a hanging call too, and so do
+ * world_freeze and world_thaw; a pool that joins its workers first needs one of them before. */
 void world_hang(struct world *world, const char *op, unsigned nth);
 /* Lets every hanging call go on; calls that come later hang again if a fault says so. */
 void world_release(struct world *world);
@@ -131,7 +132,7 @@ void world_delay(struct world *world, const char *op, unsigned microseconds);
 
 enum world_point {
 	WORLD_BEFORE,		/* the call has no effect */
-	WORLD_AMID,		/* half of it: first port of several, partial image, disk in the trash */
+	WORLD_AMID,		/* half of it: one port of several, partial image, disk in trash */
 	WORLD_AFTER,		/* the whole effect, but the daemon never hears of it */
 };
 

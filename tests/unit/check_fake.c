@@ -625,7 +625,7 @@ START_TEST(workers_do_not_disturb_each_other)
 }
 END_TEST
 
-/* ---- downloads and the private world ---------------------------------------------------------- */
+/* ---- downloads and the private world -------------------------------------------------------- */
 
 struct download {
 	bool has_begun, done;
