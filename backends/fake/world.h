@@ -106,7 +106,7 @@ enum world_action {
 
 struct world_fault {
 	const char *op;			/* or "*": every op that changes something */
-	int64_t vmid;			/* 0 = any vnode */
+	int64_t vmid;			/* 0 = any; for "net.lan_up" and "net.lan_down" the LAN id */
 	unsigned nth;			/* of the matching calls from now on; 0 = every */
 	enum world_action action;
 	enum vn_code code;
