@@ -60,7 +60,7 @@ const struct field doc_vnode_fields[] = {
 	{ 0 }
 };
 
-static const struct field member_fields[] = {
+const struct field doc_member_fields[] = {
 	{ "address", "its addresses with prefix length, one or an array", FIELD_LIST, FIELD_OR_ONE,
 	  AT(doc_member, addresses), 0, 64, .item = FIELD_STRING, .form = &form_cidr },
 	{ "interface", "name inside the vnode; the lowest free ethN unless given", FIELD_STRING, 0,
@@ -75,7 +75,7 @@ const struct field doc_lan_fields[] = {
 	{ "mtu", "largest packet in bytes; 1500 unless given", FIELD_INT, 0, AT(doc_lan, mtu), MTU_MIN,
 	  MTU_MAX },
 	{ "members", "its vnodes by name", FIELD_MAP, 0, AT(doc_lan, members), 0, MEMBERS_MAX,
-	  .form = &form_name, .fields = member_fields, .size = sizeof(struct doc_member) },
+	  .form = &form_name, .fields = doc_member_fields, .size = sizeof(struct doc_member) },
 	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };

@@ -54,6 +54,7 @@ struct document {
 extern const struct field document_fields[];
 extern const struct field doc_vnode_fields[];	/* without the key */
 extern const struct field doc_lan_fields[];	/* without the key */
+extern const struct field doc_member_fields[];	/* without the key */
 
 /*
  * Decodes and checks all that can be known without a host: members exist, no vnode twice in a LAN's

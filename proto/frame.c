@@ -174,6 +174,8 @@ take_fds(struct frame *frame, uint64_t end, struct frame_fds *ret)
 			close_fds(fds);
 		}
 	}
+	if (n == 0)
+		return true;
 	frame->n_arrivals -= n;
 	memmove(frame->arrivals, frame->arrivals + n, frame->n_arrivals * sizeof(*frame->arrivals));
 	if (!is_whole)
@@ -234,7 +236,13 @@ frame_pending(const struct frame *frame)
 	return frame->end - frame->start;
 }
 
-/* ---- sockets ---- */
+/*
+ * ---- sockets ----
+ *
+ * Linux ends a read after the piece that descriptors came with, but may put earlier pieces before it:
+ * what is sure is that they belong to the last byte read. So that byte is sent alone, as the first
+ * of its line.
+ */
 
 /* Takes all descriptors of a message; what does not fit is closed and told by *ret_broken. */
 static void
@@ -273,7 +281,7 @@ frame_read(struct frame *frame, int fd, struct vn_error *err)
 		.msg_iov = &piece, .msg_iovlen = 1,
 		.msg_control = &control, .msg_controllen = sizeof(control),
 	};
-	struct frame_fds fds = { 0 };
+	struct frame_fds fds = { 0 }, none = { 0 };
 	bool is_broken;
 	ssize_t size;
 
@@ -285,7 +293,10 @@ frame_read(struct frame *frame, int fd, struct vn_error *err)
 	if (size < 0)
 		return vn_fail_errno(err, errno, "read from the socket");
 	receive_fds(&message, &fds, &is_broken);
-	feed(frame, data, (size_t)size, &fds, is_broken);
+	if (size > 1)
+		feed(frame, data, (size_t)size - 1, &none, false);
+	if (size > 0)
+		feed(frame, data + size - 1, 1, &fds, is_broken);
 	return (int)size;
 }
 
@@ -302,6 +313,7 @@ frame_write(int fd, const char *data, size_t size, const int *fds, unsigned n_fd
 
 	assert(n_fds <= PROTOCOL_FDS_MAX);
 	if (n_fds > 0) {
+		piece.iov_len = 1;
 		message.msg_control = &control;
 		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
 		control.header.cmsg_level = SOL_SOCKET;

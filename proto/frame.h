@@ -43,5 +43,8 @@ size_t frame_pending(const struct frame *frame);
  */
 int frame_read(struct frame *frame, int fd, struct vn_error *err);
 
-/* sendmsg with descriptors on the first byte; returns bytes written or -1 (errno as from sendmsg). */
+/*
+ * sendmsg; returns bytes written or -1 (errno as from sendmsg). With descriptors, which must be those
+ * of a line that begins here, only its first byte is sent along with them: call again for the rest.
+ */
 long frame_write(int fd, const char *data, size_t size, const int *fds, unsigned n_fds);
