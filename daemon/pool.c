@@ -12,15 +12,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "daemon/log.h"
+#include "daemon/thread.h"
 #include "daemon/width.h"
 #include "proto/base/mem.h"
 
-#define IDLE_S     10			/* a thread without work ends after so long */
-#define STACK_SIZE (1024 * 1024)	/* libvirt and libarchive keep buffers of 64 KiB and more there */
+#define IDLE_S 10			/* a thread without work ends after so long */
 
 struct lane {
 	struct pool *pool;
@@ -61,20 +60,9 @@ static bool
 start_thread(struct lane *lane)
 {
 	pthread_t thread;
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int failed;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);	/* inherited: signals belong to the loop */
-	failed = pthread_create(&thread, &attr, run_thread, lane);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	if (failed)
+	if (!thread_start(&thread, lane->name, run_thread, lane))
 		return false;
-	pthread_setname_np(thread, lane->name);
 	lane->n_threads++;
 	return true;
 }

@@ -1,0 +1,55 @@
+/*
+ * The tables. A change here raises STORE_SCHEMA and adds a row to a table of migrations; the text of
+ * a released version never changes. Enumerations are stored as the numbers of their C enum, whose
+ * members keep their places for that reason. Times are microseconds since 1970.
+ */
+#include "daemon/store_schema.h"
+
+static const char tables[] =
+	/* epoch: uuid of this database; boot_id: of the machine when vnoded last ran; and the like */
+	"CREATE TABLE meta ("
+	" key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+
+	"CREATE TABLE topologies ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL, document TEXT NOT NULL,"
+	" digest TEXT);"
+
+	/* AUTOINCREMENT: a VMID is never given out twice */
+	"CREATE TABLE vnodes ("
+	" vmid INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL, topology INTEGER NOT NULL,"
+	" name TEXT NOT NULL, spec TEXT NOT NULL, wanted INTEGER NOT NULL, observed INTEGER NOT NULL,"
+	" since INTEGER NOT NULL, idmap_base INTEGER NOT NULL, control_index INTEGER NOT NULL,"
+	" image TEXT, runtime TEXT, error TEXT, last_exit TEXT,"
+	" UNIQUE (topology, name));"
+
+	"CREATE TABLE lans ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL, topology INTEGER NOT NULL,"
+	" name TEXT NOT NULL, mtu INTEGER NOT NULL, up INTEGER NOT NULL,"
+	" UNIQUE (topology, name));"
+
+	"CREATE TABLE members ("
+	" lan INTEGER NOT NULL, vmid INTEGER NOT NULL, idx INTEGER NOT NULL, ifname TEXT NOT NULL,"
+	" mac TEXT NOT NULL, spec TEXT NOT NULL, up INTEGER NOT NULL,"
+	" PRIMARY KEY (lan, vmid)) WITHOUT ROWID;"
+
+	"CREATE TABLE images ("
+	" name TEXT PRIMARY KEY, sha256 TEXT, source TEXT, state INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL, added INTEGER NOT NULL, error TEXT) WITHOUT ROWID;"
+
+	"CREATE TABLE jobs ("
+	" id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, method TEXT NOT NULL,"
+	" version INTEGER NOT NULL, uid INTEGER NOT NULL, state INTEGER NOT NULL, at INTEGER NOT NULL,"
+	" step TEXT, params TEXT NOT NULL, data TEXT, about TEXT, object TEXT,"
+	" created INTEGER NOT NULL, ended INTEGER);"
+	"CREATE INDEX jobs_ended ON jobs (ended);"
+
+	"CREATE TABLE requests ("
+	" uid INTEGER NOT NULL, request_id TEXT NOT NULL, digest TEXT NOT NULL, job INTEGER NOT NULL,"
+	" at INTEGER NOT NULL,"
+	" PRIMARY KEY (uid, request_id)) WITHOUT ROWID;"
+
+	"CREATE TABLE events ("
+	" seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, type INTEGER NOT NULL, topology TEXT,"
+	" vnode TEXT, vmid INTEGER, lan TEXT, job INTEGER, data TEXT);";
+
+const struct store_schema store_schema = { .version = STORE_SCHEMA, .tables = tables };

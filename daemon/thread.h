@@ -1,0 +1,10 @@
+#pragma once
+/* Starts threads that get no signals: those belong to the loop. */
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define THREAD_STACK_SIZE (1024 * 1024)	/* libvirt and libarchive keep buffers of 64 KiB and more there */
+
+/* name: at most 15 bytes, for ps and gdb. Returns false where the system has no thread left. */
+bool thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg);
