@@ -12,7 +12,6 @@
 
 #include "client/change.h"
 #include "client/document_file.h"
-#include "client/output.h"
 
 struct request {
 	const char *dir;
@@ -62,7 +61,7 @@ apply(struct client *client, const char *dir, const char *name)
 	if (status == STATUS_DONE)
 		status = client_get(client, path, "topology.plan",
 				    json_pack("{s:O}", "document", document), &plan);
-	is_same = plan && json_array_size(output_rows(plan, "actions")) == 0;
+	is_same = plan && document_is_applied(plan);
 	if (status == STATUS_DONE && is_same)
 		printf("%s: nothing to change\n", path);
 	else if (status == STATUS_DONE)

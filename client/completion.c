@@ -139,11 +139,11 @@ print_value_cases(void)
 	puts("\tesac");
 }
 
-/* Finds the verb among the words, and what is to be completed: sets kind, words and cur. */
+/* Finds the verb among the words, and what is to be completed: sets kind and choices. */
 static void
 print_shell_core(void)
 {
-	puts("\tlocal verb='' noun='' words='' kind='' first=none rest=none opts='' n=0 w skip=''\n"
+	puts("\tlocal verb='' noun='' choices='' kind='' first=none rest=none opts='' n=0 w skip=''\n"
 	     "\tfor w in \"${typed[@]}\"; do\n"
 	     "\t\tif [ -n \"$skip\" ]; then skip=''; continue; fi\n"
 	     "\t\tcase $w in\n"
@@ -160,19 +160,19 @@ print_shell_core(void)
 	for (size_t i = 0; i < 3; i++) {
 		const char *nouns[] = { "image", "lan", "topology" };
 
-		printf("\t\t%s) words='", nouns[i]);
+		printf("\t\t%s) choices='", nouns[i]);
 		print_words(nouns[i]);
 		puts("' ;;");
 	}
-	fputs("\t\t*) words='--socket --output --help --version ", stdout);
+	fputs("\t\t*) choices='--socket --output --help --version ", stdout);
 	print_words(NULL);
 	puts("' ;;\n\t\tesac\n"
 	     "\telif [ -n \"$kind\" ]; then :\n"
-	     "\telif [ \"${cur#-}\" != \"$cur\" ]; then words=$opts\n"
+	     "\telif [ \"${cur#-}\" != \"$cur\" ]; then choices=$opts\n"
 	     "\telif [ $n -eq 0 ]; then kind=$first; else kind=$rest; fi\n"
 	     "\tcase $kind in\n"
 	     "\t''|none|text|file) ;;\n"
-	     "\t*) words=$(vnodectl completion-names \"$kind\" 2>/dev/null) ;;\n"
+	     "\t*) choices=$(vnodectl completion-names \"$kind\" 2>/dev/null) ;;\n"
 	     "\tesac");
 }
 
@@ -185,7 +185,7 @@ print_bash(void)
 	     "\tlocal typed=(\"${COMP_WORDS[@]:1:COMP_CWORD-1}\")");
 	print_shell_core();
 	puts("\tif [ \"$kind\" = file ]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n"
-	     "\telse COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); fi\n"
+	     "\telse COMPREPLY=($(compgen -W \"$choices\" -- \"$cur\")); fi\n"
 	     "}\n"
 	     "complete -o bashdefault -o default -o filenames -F _vnodectl vnodectl");
 }
@@ -200,7 +200,7 @@ print_zsh(void)
 	     "\tlocal -a typed=(\"${(@)words[2,CURRENT-1]}\")");
 	print_shell_core();
 	puts("\tif [ \"$kind\" = file ]; then _files\n"
-	     "\telse compadd -- ${=words}; fi\n"
+	     "\telse compadd -- ${=choices}; fi\n"
 	     "}\n"
 	     "_vnodectl \"$@\"");
 }

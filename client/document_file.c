@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/document_file.h"
+#include "client/output.h"
 
 const char *
 document_name(const char *file)
@@ -30,4 +31,16 @@ document_read(const struct client *client, const char *file, json_t **ret)
 	fprintf(stderr, "%s: %s:%d:%d: %s\n", client->program, document_name(file), bad.line,
 		bad.column, bad.text);
 	return STATUS_FAILED;
+}
+
+bool
+document_is_applied(json_t *plan)
+{
+	json_t *action;
+	size_t i;
+
+	json_array_foreach(output_rows(plan, "actions"), i, action)
+		if (strcmp(output_text(action, "action"), "keep") != 0)
+			return false;
+	return true;
 }

@@ -7,5 +7,8 @@
  * line and column, and returns STATUS_FAILED. */
 int document_read(const struct client *client, const char *file, json_t **ret);
 
+/* Whether a plan does nothing: what it would keep is no change. */
+bool document_is_applied(json_t *plan);
+
 /* What messages call the file: "<stdin>" for "-". */
 const char *document_name(const char *file);

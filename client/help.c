@@ -31,7 +31,7 @@ print_option(void *arg, const char *name, const char *value, const char *help)
 {
 	vn_autofree char *usage = vn_format("--%s%s%s", name, *value ? " " : "", value);
 
-	fprintf(arg, "      %-26s %s\n", usage, help);
+	fprintf(arg, "      %-32s %s\n", usage, help);
 }
 
 void
@@ -49,9 +49,9 @@ help_verb(FILE *to, const struct verb *verb)
 		if (!verb_has_option(verb, row->name))
 			continue;
 		if (row->letter)
-			fprintf(to, "  -%c, %-26s %s\n", row->letter, usage, row->help);
+			fprintf(to, "  -%c, %-32s %s\n", row->letter, usage, row->help);
 		else
-			fprintf(to, "      %-26s %s\n", usage, row->help);
+			fprintf(to, "      %-32s %s\n", usage, row->help);
 	}
 	if (verb_has_option(verb, "FIELDS"))
 		field_each(print_option, to);

@@ -12,13 +12,12 @@
 #include "client/options.h"
 #include "client/output.h"
 
-/* What is known of one step of a plan, as a line. */
 static void
 print_plan(json_t *plan)
 {
 	static const struct column columns[] = {
 		{ "ACTION", "action", 0 }, { "KIND", "kind", 0 },     { "NAME", "name", 0 },
-		{ "CHANGES", "changes", 0 }, { 0 },
+		{ "HOW", "how", 0 },	   { "FIELDS", "fields", 0 }, { 0 },
 	};
 	json_t *warning;
 	size_t i;
@@ -59,36 +58,27 @@ verb_topology_plan(struct client *client, const struct arguments *args)
 	return status;
 }
 
-/*
- * On a terminal: asks whether what the file no longer names is to go. The question needs a plan with
- * prune; nobody is asked where it would remove nothing.
- */
+/* Asks whether what the file no longer names (the plan would keep it) is to go. */
 static int
 ask_prune(struct client *client, const struct arguments *args, json_t *document, bool *ret)
 {
 	const char *file = args->operands[0];
-	vn_autofree char *names = vn_strdup("");
 	json_t *plan = NULL, *action;
+	json_t *kept = json_array();
+	vn_autofree char *names = NULL;
 	size_t i;
-	int status = client_get(client, file, "topology.plan", document_params(args, document, true),
+	int status = client_get(client, file, "topology.plan", document_params(args, document, false),
 				&plan);
 
-	if (status != STATUS_DONE)
-		return status;
-	json_array_foreach(output_rows(plan, "actions"), i, action) {
-		vn_autofree char *before = names;
-
-		names = NULL;
-		if (strcmp(output_text(action, "action"), "destroy") == 0 ||
-		    strcmp(output_text(action, "action"), "remove") == 0)
-			names = vn_format("%s%s%s", before, *before ? ", " : "",
-					  output_text(action, "name"));
-		else
-			names = vn_take_ptr(&before);
-	}
+	json_array_foreach(output_rows(plan, "actions"), i, action)
+		if (strcmp(output_text(action, "action"), "keep") == 0)
+			json_array_append(kept, json_object_get(action, "name"));
+	names = output_cell(kept, CELL_TEXT);
+	*ret = json_array_size(kept) > 0 &&
+	       client_confirms(client, "%s no longer names %s; destroy?", file, names);
+	json_decref(kept);
 	json_decref(plan);
-	*ret = *names && client_confirms(client, "%s no longer names %s; destroy?", file, names);
-	return STATUS_DONE;
+	return status;
 }
 
 int
