@@ -47,7 +47,7 @@ call_session(struct call *call)
 }
 
 struct call *
-call_new(struct session *session, struct batch *batch)
+call_new(struct session *session, struct answers *batch)
 {
 	struct call *call = vn_alloc(sizeof(*call));
 
@@ -58,7 +58,7 @@ call_new(struct session *session, struct batch *batch)
 	call->role = session->role;
 	call->reply_fd = -1;
 	if (batch)
-		batch_hold(batch);
+		answers_hold(batch);
 	session_track(session, call);
 	return call;
 }
@@ -78,7 +78,7 @@ call_free(struct call *call)
 	if (call->session)
 		session_untrack(call->session, call);
 	if (call->batch)
-		batch_release(call->batch, call->session);
+		answers_release(call->batch, call->session);
 	json_decref(call->id);
 	json_decref(call->params);
 	json_decref(call->result);
@@ -109,7 +109,7 @@ send_answer(struct call *call, VN_TAKES json_t *answer, VN_TAKES int fd, size_t 
 			       PROTOCOL_ANSWER_MAX);
 	}
 	if (call->batch)
-		return batch_add(call->batch, text, length, fd, spare, err);
+		return answers_add(call->batch, text, length, fd, spare, err);
 	session_send(call->session, text, length, &fds);
 	return 0;
 }

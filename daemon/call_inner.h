@@ -5,13 +5,13 @@
 #include "proto/base/arena.h"
 #include "proto/base/list.h"
 
-struct batch;
+struct answers;
 
 struct call {
 	/* set at birth */
 	struct daemon *daemon;
 	struct session *session;	/* NULL once the client is gone */
-	struct batch *batch;		/* it is a member of; NULL: alone on its line */
+	struct answers *batch;		/* it is a member of; NULL: alone on its line */
 	uid_t uid;
 	enum role role;
 	const struct method *method;
@@ -44,19 +44,19 @@ void rpc_line(struct session *session, const char *line, size_t length,
 void rpc_refuse_line(struct session *session, const struct vn_error *err);
 
 /* call.c */
-struct call *call_new(struct session *session, struct batch *batch);
+struct call *call_new(struct session *session, struct answers *batch);
 /* Sends what was set, or the error, and frees the call. */
 void call_finish(struct call *call);
 void call_fail(struct call *call, const struct vn_error *err);
 /* The client is gone: the ticket is void, on_gone is told, the call is freed. */
 void call_detach(struct call *call);
 
-/* batch.c: the answers of a batch become one line when the last member has ended. */
-struct batch *batch_new(void);
-void batch_hold(struct batch *batch);
+/* answers.c: the answers of a batch become one line when the last member has ended. */
+struct answers *answers_new(void);
+void answers_hold(struct answers *batch);
 /* The last to let go sends the line; session NULL: the client is gone. */
-void batch_release(struct batch *batch, struct session *session);
+void answers_release(struct answers *batch, struct session *session);
 /* Fails with VN_E_LIMIT when less than `spare` bytes of the line would be left. text and fd (may be -1)
  * are taken. */
-int batch_add(struct batch *batch, VN_TAKES char *text, size_t length, VN_TAKES int fd,
+int answers_add(struct answers *batch, VN_TAKES char *text, size_t length, VN_TAKES int fd,
 	      size_t spare, struct vn_error *err);

@@ -7,7 +7,7 @@
 #define EVENT_PIECE 256			/* rows read at a time for one subscriber */
 
 struct event_filter {
-	char *types;			/* ",vnode.state,job.state,"; NULL: every type */
+	int64_t types;			/* a bit (1 << enum event_type) each */
 	char *topology;			/* NULL: whatever it is about */
 };
 
@@ -26,7 +26,8 @@ struct event_log {
 void event_filter_init(struct event_filter *filter, const struct field_array *types,
 		       const char *topology);
 void event_filter_fini(struct event_filter *filter);
-bool event_filter_takes(const struct event_filter *filter, const char *type, const char *topology);
+bool event_filter_takes(const struct event_filter *filter, enum event_type type,
+			const char *topology);
 
 /* Calls fn for kept events with after < seq <= committed that the filter takes, at most `limit`. */
 int event_log_read(struct event_log *log, int64_t after, const struct event_filter *filter,
@@ -39,7 +40,7 @@ void event_log_after(struct event_log *log, void (*fn)(struct event_log *log, vo
 
 /* subscription.c */
 /* An event was committed: to those who keep up. */
-void subscriptions_send(struct event_log *log, int64_t seq, const char *type,
+void subscriptions_send(struct event_log *log, int64_t seq, enum event_type type,
 			const char *topology, const char *object);
 void subscriptions_free(struct event_log *log);
 int subscription_begin(struct call *call, const struct event_subscribe_params *params,

@@ -1,7 +1,7 @@
 /*
  * Numbering, keeping and reading events. An appended event waits in `pending` until its commit, so that
- * what a subscriber has seen survives any crash and a number never means two things. The rows hold the
- * object's text as it is sent.
+ * what a subscriber has seen survives any crash and a number never means two things. An event is printed
+ * in one way, whether it is new or read again.
  */
 #include "daemon/event_inner.h"
 
@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "daemon/log.h"
+#include "proto/objects.h"
 
 #define TRIM_STEP 256			/* rows over event_keep before some are deleted */
 #define TRIM_MAX  1000			/* rows deleted at a time */
@@ -122,8 +123,8 @@ on_committed(void *arg)
 
 	if (first->object) {
 		log->committed = first->seq;
-		subscriptions_send(log, first->seq, event_type_words[first->type],
-				   first->topology, first->object);
+		subscriptions_send(log, first->seq, first->type, first->topology,
+				   first->object);
 	} else {
 		first->fn(log, first->arg);
 	}
@@ -162,53 +163,74 @@ trim(struct event_log *log)
 	store_put(log->daemon->store, "DELETE FROM events WHERE seq < ?", "i", log->first);
 }
 
+struct fields {				/* as in the database */
+	int64_t seq, time_us, type, vmid, job;
+	const char *topology, *vnode, *lan, *data;
+};
+
+/* Names need no escapes: they passed vn_name_check. */
 static void
-set_text(json_t *object, const char *key, const char *value)
+print_name(FILE *to, const char *key, const char *name)
 {
-	if (value)
-		json_object_set_new(object, key, json_string(value));
+	if (name)
+		fprintf(to, ",\"%s\":\"%s\"", key, name);
 }
 
 static char *
-print_event(int64_t seq, enum event_type type, const struct event_about *about, json_t *data)
+print_event(const struct fields *fields)
 {
-	static const struct event_about nothing;
-	json_t *object = json_object();
 	char time[EVENT_TIME_TEXT];
-	char *text;
+	char *text = NULL;
+	size_t length;
+	FILE *to = open_memstream(&text, &length);
 
-	event_time_print(event_time_now(), time);
-	about = about ? about : &nothing;
-	json_object_set_new(object, "seq", json_integer(seq));
-	set_text(object, "time", time);
-	set_text(object, "type", event_type_words[type]);
-	set_text(object, "topology", about->topology);
-	set_text(object, "vnode", about->vnode);
-	if (about->vmid)
-		json_object_set_new(object, "vmid", json_integer(about->vmid));
-	set_text(object, "lan", about->lan);
-	if (about->job)
-		json_object_set_new(object, "job", json_integer(about->job));
-	json_object_set_new(object, "data", data ? data : json_object());
-	text = json_dumps(object, JSON_COMPACT);
-	json_decref(object);
+	if (!to)
+		abort();		/* no memory */
+	event_time_print(fields->time_us, time);
+	fprintf(to, "{\"seq\":%" PRId64 ",\"time\":\"%s\",\"type\":\"%s\"", fields->seq, time,
+		object_event_types[fields->type]);
+	print_name(to, "topology", fields->topology);
+	print_name(to, "vnode", fields->vnode);
+	if (fields->vmid)
+		fprintf(to, ",\"vmid\":%" PRId64, fields->vmid);
+	print_name(to, "lan", fields->lan);
+	if (fields->job)
+		fprintf(to, ",\"job\":%" PRId64, fields->job);
+	fprintf(to, ",\"data\":%s}", fields->data ? fields->data : "{}");
+	if (fclose(to) != 0)
+		abort();
 	return text;
+}
+
+static void
+put_event(struct store *store, const struct fields *fields)
+{
+	store_put(store, "INSERT INTO events(seq, time, type, topology, vnode, vmid, lan, job, data) "
+		  "VALUES(?,?,?,?,?,?,?,?,?)", "iiissisis", fields->seq, fields->time_us,
+		  fields->type, fields->topology, fields->vnode, fields->vmid, fields->lan,
+		  fields->job, fields->data);
 }
 
 void
 event_append(struct daemon *daemon, enum event_type type, const struct event_about *about,
 	     VN_TAKES json_t *data)
 {
+	static const struct event_about nothing;
+	const struct event_about *what = about ? about : &nothing;
 	struct event_log *log = daemon->events;
 	struct pending *pending = vn_alloc(sizeof(*pending));
+	vn_autofree char *text = data ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	struct fields fields = {
+		++log->last, event_time_now(), type, what->vmid, what->job, what->topology,
+		what->vnode, what->lan, text,
+	};
 
-	pending->seq = ++log->last;
+	json_decref(data);
+	pending->seq = fields.seq;
 	pending->type = type;
-	pending->topology = vn_strdup(about ? about->topology : NULL);
-	pending->object = print_event(pending->seq, type, about, data);
-	store_put(daemon->store, "INSERT INTO events(seq, type, topology, object) VALUES(?,?,?,?)",
-		  "isss", pending->seq, event_type_words[type], pending->topology,
-		  pending->object);
+	pending->topology = vn_strdup(what->topology);
+	pending->object = print_event(&fields);
+	put_event(daemon->store, &fields);
 	trim(log);
 	add_pending(log, pending);
 }
@@ -247,37 +269,28 @@ event_filter_init(struct event_filter *filter, const struct field_array *types,
 		  const char *topology)
 {
 	const char *const *words = types->items;
-	size_t length = 2;
 
 	*filter = (struct event_filter){ .topology = vn_strdup(topology) };
-	if (!types->count)
-		return;
 	for (size_t i = 0; i < types->count; i++)
-		length += strlen(words[i]) + 1;
-	filter->types = vn_alloc(length);
-	strcpy(filter->types, ",");
-	for (size_t i = 0; i < types->count; i++) {
-		strcat(filter->types, words[i]);
-		strcat(filter->types, ",");
-	}
+		for (int type = EVENT_VNODE_STATE; type <= EVENT_GAP; type++)
+			if (strcmp(words[i], object_event_types[type]) == 0)
+				filter->types |= 1 << type;
+	if (!types->count)
+		filter->types = (1 << (EVENT_GAP + 1)) - 1;
 }
 
 void
 event_filter_fini(struct event_filter *filter)
 {
-	free(vn_take_ptr(&filter->types));
 	free(vn_take_ptr(&filter->topology));
 }
 
 bool
-event_filter_takes(const struct event_filter *filter, const char *type, const char *topology)
+event_filter_takes(const struct event_filter *filter, enum event_type type, const char *topology)
 {
-	char word[40];
-
 	if (filter->topology && (!topology || strcmp(topology, filter->topology) != 0))
 		return false;
-	snprintf(word, sizeof(word), ",%s,", type);
-	return !filter->types || strstr(filter->types, word);
+	return filter->types & (1 << type);
 }
 
 struct reader {
@@ -289,8 +302,16 @@ static void
 on_event_row(void *arg, struct store_row *row)
 {
 	struct reader *reader = arg;
+	struct fields fields = {
+		.seq = store_int(row, 0), .time_us = store_int(row, 1), .type = store_int(row, 2),
+		.topology = store_text(row, 3), .vnode = store_text(row, 4),
+		.vmid = store_int(row, 5), .lan = store_text(row, 6), .job = store_int(row, 7),
+		.data = store_text(row, 8),
+	};
+	vn_autofree char *object = NULL;
 
-	reader->fn(reader->arg, store_int(row, 0), store_text(row, 1));
+	object = print_event(&fields);
+	reader->fn(reader->arg, fields.seq, object);
 }
 
 int
@@ -303,9 +324,9 @@ event_log_read(struct event_log *log, int64_t after, const struct event_filter *
 	/* The columns are compared here and not by event_filter_takes, so that `limit` counts what is
 	 * wanted; both say the same. */
 	return store_read(log->daemon->store, on_event_row, &reader, err,
-			  "SELECT seq, object FROM events WHERE seq > ?1 AND seq <= ?2 AND "
-			  "(?3 IS NULL OR instr(?3, ',' || type || ',') > 0) AND "
-			  "(?4 IS NULL OR topology = ?4) ORDER BY seq LIMIT ?5", "iissi",
+			  "SELECT seq, time, type, topology, vnode, vmid, lan, job, data FROM events "
+			  "WHERE seq > ?1 AND seq <= ?2 AND (?3 >> type) & 1 AND "
+			  "(?4 IS NULL OR topology = ?4) ORDER BY seq LIMIT ?5", "iiisi",
 			  after < log->first - 1 ? log->first - 1 : after, log->committed,
 			  filter->types, filter->topology, limit);
 }

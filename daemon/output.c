@@ -1,7 +1,6 @@
 /*
- * The kernel may hand a reader bytes sent before together with a message that carries descriptors, but
- * never bytes sent after it. So a line with descriptors is a chunk of its own and nothing is
- * appended to it: its reader finds them with the line that holds the last byte received.
+ * A line with descriptors begins a chunk of its own, since frame_write sends them with the first byte
+ * of what it is given. Nothing is appended to a chunk that was linked rather than copied.
  */
 #include "daemon/output.h"
 

@@ -69,7 +69,7 @@ dispatch(struct call *call, const struct request *request, struct vn_error *err)
 
 /* One member of a batch, or the only request of a line. */
 static void
-take_request(struct session *session, struct batch *batch, json_t *value, struct frame_fds *fds)
+take_request(struct session *session, struct answers *batch, json_t *value, struct frame_fds *fds)
 {
 	struct call *call = call_new(session, batch);
 	struct request request = { 0 };
@@ -99,7 +99,7 @@ take_batch(struct session *session, json_t *value, struct frame_fds *fds)
 {
 	size_t limit = (size_t)session->daemon->config.max_requests_per_client;
 	struct vn_error err = { 0 };
-	struct batch *batch;
+	struct answers *batch;
 	json_t *member;
 	size_t i;
 
@@ -109,10 +109,10 @@ take_batch(struct session *session, json_t *value, struct frame_fds *fds)
 		rpc_refuse_line(session, &err);
 		return;
 	}
-	batch = batch_new();
+	batch = answers_new();
 	json_array_foreach(value, i, member)
 		take_request(session, batch, member, fds);
-	batch_release(batch, session);
+	answers_release(batch, session);
 }
 
 void

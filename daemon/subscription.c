@@ -85,8 +85,8 @@ line_send(struct event_log *log, const struct subscription *subscription)
 }
 
 void
-subscriptions_send(struct event_log *log, int64_t seq, const char *type, const char *topology,
-		   const char *object)
+subscriptions_send(struct event_log *log, int64_t seq, enum event_type type,
+		   const char *topology, const char *object)
 {
 	bool is_set = false;
 

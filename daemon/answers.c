@@ -6,30 +6,30 @@
 
 #include "daemon/session_inner.h"
 
-struct batch {
+struct answers {
 	unsigned held;
 	char *text;			/* "[…,…" so far */
 	size_t length, size;
 	struct frame_fds fds;
 };
 
-struct batch *
-batch_new(void)
+struct answers *
+answers_new(void)
 {
-	struct batch *batch = vn_alloc(sizeof(*batch));
+	struct answers *batch = vn_alloc(sizeof(*batch));
 
 	batch->held = 1;
 	return batch;
 }
 
 void
-batch_hold(struct batch *batch)
+answers_hold(struct answers *batch)
 {
 	batch->held++;
 }
 
 static void
-append(struct batch *batch, const char *text, size_t length)
+append(struct answers *batch, const char *text, size_t length)
 {
 	if (batch->size - batch->length < length) {
 		batch->size = 2 * batch->size + length + 256;
@@ -40,7 +40,7 @@ append(struct batch *batch, const char *text, size_t length)
 }
 
 void
-batch_release(struct batch *batch, struct session *session)
+answers_release(struct answers *batch, struct session *session)
 {
 	if (--batch->held)
 		return;
@@ -54,7 +54,7 @@ batch_release(struct batch *batch, struct session *session)
 }
 
 int
-batch_add(struct batch *batch, VN_TAKES char *text, size_t length, VN_TAKES int fd,
+answers_add(struct answers *batch, VN_TAKES char *text, size_t length, VN_TAKES int fd,
 	  size_t spare, struct vn_error *err)
 {
 	vn_autofree char *line = text;
