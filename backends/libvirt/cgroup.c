@@ -1,0 +1,240 @@
+/*
+ * /proc/PID/cgroup says which group, /proc/self/mountinfo where its hierarchy is mounted. A mount
+ * may show only part of a hierarchy (its root field); a group outside of that cannot be reached.
+ */
+#include "backends/libvirt/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/mem.h"
+
+#define PATH_SIZE 1024
+
+/* Whether the comma-separated `list` has `word`. */
+static bool
+has_word(const char *list, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = list; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (!strncmp(at, word, length) && (!at[length] || at[length] == ','))
+			return true;
+	return false;
+}
+
+/* The group's path in the hierarchy of `controller`; "" asks for version 2. */
+static int
+find_path(pid_t pid, const char *controller, char *ret, size_t size)
+{
+	char name[64], line[PATH_SIZE];
+	FILE *file;
+	int found = -1;
+
+	snprintf(name, sizeof(name), "/proc/%d/cgroup", pid);
+	file = fopen(name, "re");
+	while (file && found < 0 && fgets(line, sizeof(line), file)) {
+		char *list = strchr(line, ':'), *path = list ? strchr(list + 1, ':') : NULL;
+
+		if (!path)
+			continue;
+		*path++ = '\0';
+		path[strcspn(path, "\n")] = '\0';
+		if (*controller ? !has_word(list + 1, controller) : list[1] != '\0')
+			continue;
+		snprintf(ret, size, "%s", path);
+		found = 0;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Where the hierarchy is mounted, and which part of it. */
+static int
+find_mount(const char *controller, char *ret, size_t size, char *ret_root)
+{
+	char line[4096], root[PATH_SIZE], point[PATH_SIZE];
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	int found = -1;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		const char *rest = strstr(line, *controller ? " - cgroup " : " - cgroup2 ");
+		char *options = rest ? strrchr(line, ' ') : NULL;
+
+		if (!options || sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2)
+			continue;
+		options[1 + strcspn(options + 1, "\n")] = '\0';
+		if (*controller && !has_word(options + 1, controller))
+			continue;
+		snprintf(ret, size, "%s", point);
+		snprintf(ret_root, PATH_SIZE, "%s", strcmp(root, "/") ? root : "");
+		found = 0;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static int
+find_in(pid_t pid, const char *controller, char *ret, size_t size)
+{
+	char path[PATH_SIZE], point[PATH_SIZE], root[PATH_SIZE];
+	size_t length;
+
+	if (find_path(pid, controller, path, sizeof(path)) < 0 ||
+	    find_mount(controller, point, sizeof(point), root) < 0)
+		return -1;
+	length = strlen(root);
+	if (strncmp(path, root, length) != 0 || strstr(path, "/.."))
+		return -1;
+	snprintf(ret, size, "%s%s", point, strcmp(path + length, "/") ? path + length : "");
+	return 0;
+}
+
+int
+cgroup_find(pid_t pid, const char *controller, char *ret, size_t size, bool *ret_v2)
+{
+	*ret_v2 = false;
+	if (find_in(pid, controller, ret, size) == 0)
+		return 0;
+	*ret_v2 = true;
+	return find_in(pid, "", ret, size);
+}
+
+int
+cgroup_open_oom(pid_t pid)
+{
+	char folder[PATH_SIZE], path[PATH_SIZE + 32];
+	bool v2;
+
+	if (cgroup_find(pid, "memory", folder, sizeof(folder), &v2) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", folder, v2 ? "memory.events" : "memory.oom_control");
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int
+write_file(const char *folder, const char *name, const char *text, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("%s/%s", folder, name);
+	vn_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return vn_fail_errno(err, errno, "write %s to %s", text, path);
+	return 0;
+}
+
+static void
+print_limit(unsigned pids, char *ret, size_t size)
+{
+	if (pids)
+		snprintf(ret, size, "%u", pids);
+	else
+		snprintf(ret, size, "max");
+}
+
+/* vnode-init has moved from libvirt's group to its leaf "init", and the guest to "guest". */
+static int
+limit_v2(char *folder, unsigned pids, struct vn_error *err)
+{
+	char text[16];
+	char *leaf = strrchr(folder, '/');
+
+	if (leaf && !strcmp(leaf, "/init"))
+		*leaf = '\0';
+	print_limit(pids, text, sizeof(text));
+	if (write_file(folder, "pids.max", text, err) == 0)
+		return 0;
+	if (!pids)
+		return 0;		/* no controller, no limit: as asked */
+	vn_error_prefix(err, "limit processes (the cgroup controller pids must be enabled for libvirt)");
+	return -1;
+}
+
+static int
+pids_folder(const char *domain, char *ret, size_t size)
+{
+	char point[PATH_SIZE], root[PATH_SIZE];
+
+	if (find_mount("pids", point, sizeof(point), root) < 0)
+		return -1;
+	snprintf(ret, size, "%s/vnoded/%s", point, domain);
+	return 0;
+}
+
+static int
+limit_v1(pid_t guest, const char *domain, unsigned pids, struct vn_error *err)
+{
+	char folder[PATH_SIZE + 128], parent[PATH_SIZE + 128], text[16];
+
+	if (pids_folder(domain, folder, sizeof(folder)) < 0)
+		return pids ? vn_fail(err, VN_E_UNSUPPORTED,
+				      "limit processes: the cgroup controller pids is not mounted") : 0;
+	snprintf(parent, sizeof(parent), "%s", folder);
+	*strrchr(parent, '/') = '\0';
+	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(folder, 0755) < 0 && errno != EEXIST))
+		return vn_fail_errno(err, errno, "make the cgroup %s", folder);
+	print_limit(pids, text, sizeof(text));
+	if (write_file(folder, "pids.max", text, err) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "%d", guest);
+	return write_file(folder, "cgroup.procs", text, err);
+}
+
+int
+cgroup_limit_pids(pid_t init, pid_t guest, const char *domain, unsigned pids, struct vn_error *err)
+{
+	char folder[PATH_SIZE];
+	bool v2;
+
+	if (cgroup_find(init, "pids", folder, sizeof(folder), &v2) < 0)
+		return pids ? vn_fail(err, VN_E_UNSUPPORTED,
+				      "limit processes: no cgroup controller pids") : 0;
+	return v2 ? limit_v2(folder, pids, err) : limit_v1(guest, domain, pids, err);
+}
+
+void
+cgroup_remove(const char *domain)
+{
+	char folder[PATH_SIZE + 128];
+
+	if (pids_folder(domain, folder, sizeof(folder)) == 0)
+		rmdir(folder);
+}
+
+/* One line of /proc/PID/cgroup, "7:cpu,cpuacct:/path". A hierarchy that is not mounted cannot matter. */
+static int
+join_line(pid_t of, const char *line, struct vn_error *err)
+{
+	char folder[PATH_SIZE], controller[64];
+	const char *list = strchr(line, ':');
+
+	if (!list)
+		return 0;
+	snprintf(controller, sizeof(controller), "%.*s", (int)strcspn(list + 1, ",:"), list + 1);
+	if (find_in(of, controller, folder, sizeof(folder)) < 0)
+		return 0;
+	return write_file(folder, "cgroup.procs", "0", err);
+}
+
+int
+cgroup_join(pid_t of, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("/proc/%d/cgroup", of);
+	char line[PATH_SIZE];
+	FILE *file = fopen(path, "re");
+	int result = 0;
+
+	if (!file)
+		return vn_fail_errno(err, errno, "open %s", path);
+	while (result == 0 && fgets(line, sizeof(line), file))
+		result = join_line(of, line, err);
+	fclose(file);
+	return result;
+}
