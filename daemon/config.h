@@ -2,6 +2,7 @@
 /* vnoded.conf(5): "key = value" lines, # comments. One table of keys in config.c. */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/arena.h"
@@ -41,6 +42,7 @@ struct config {
 	int64_t restart_limit;		/* restarts within the window before giving up: 10 */
 	uint64_t restart_window_ns;	/* 10 min */
 	uint64_t restart_delay_ns;	/* first back-off: 250 ms, doubles up to 30 s */
+	bool has_socket;		/* `socket` was set, so it does not follow run_dir */
 	struct vn_arena arena;		/* holds the strings */
 };
 

@@ -37,6 +37,26 @@ log_set_level(enum log_level level)
 	atomic_store(&level_now, (int)level);
 }
 
+bool
+log_level_find(const char *word, enum log_level *ret)
+{
+	static const struct {
+		const char *word;
+		enum log_level level;
+	} words[] = {
+		{ "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARNING },
+		{ "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (strcmp(words[i].word, word) != 0)
+			continue;
+		*ret = words[i].level;
+		return true;
+	}
+	return false;
+}
+
 void
 log_set_sink(void (*fn)(enum log_level level, const char *subject, const char *text))
 {

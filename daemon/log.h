@@ -4,11 +4,15 @@
  * the time. Messages: no capital, no period, name first. Thread: any.
  */
 
+#include <stdbool.h>
+
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
 /* Fields that every line of this thread gets until changed: "vnode=a job=7"; NULL: none. Copied. */
 void log_context(const char *fields);
 void log_set_level(enum log_level level);
+/* Finds the level of "error", "warning", "info" or "debug". */
+bool log_level_find(const char *word, enum log_level *ret);
 /* From now on lines go to fn instead of stderr (tests); NULL: back to stderr. */
 void log_set_sink(void (*fn)(enum log_level level, const char *subject, const char *text));
 /* Control characters in the text are written as \xNN, so that a client cannot forge a line. */

@@ -1,0 +1,451 @@
+/*
+ * The configuration: one table says of each key where it lives, how it is read, what it is without a
+ * file, and whether it may change while vnoded runs. Presets are texts that take the same way as
+ * those of a file, so a preset cannot be something a file could not say.
+ *
+ * The surprising one is `socket`: unless it is set it lies in run_dir and follows that.
+ */
+#include "daemon/config.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/units.h"
+
+enum kind { KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_LEVEL, KIND_COUNT, KIND_SIZE,
+	    KIND_TIME };
+
+static const char *const kind_words[] = {
+	"text", "name", "path", "IPv4 network", "IPv6 network", "level", "count", "size", "time",
+};
+
+#define OPTIONAL 1u			/* an empty value is none */
+#define RELOAD   2u			/* may change while vnoded runs */
+
+struct key {
+	const char *name;
+	enum kind kind;
+	unsigned flags;
+	size_t offset;
+	const char *preset;
+	const char *help;
+	uint64_t min, max;		/* COUNT, SIZE, TIME (ns) */
+};
+
+#define KEY(key, member, kind, flags, preset, ...) \
+	{ key, kind, flags, offsetof(struct config, member), preset, __VA_ARGS__ }
+
+#define MIB (1ull << 20)
+#define GIB (1ull << 30)
+#define MS  1000000ull
+#define S   (1000 * MS)
+
+/* name, member, kind, flags, preset, help, smallest and largest value */
+static const struct key keys[] = {
+	KEY("instance_name", instance_name, KIND_NAME, 0, "vnoded", "Name of this installation, shown to people"),
+	KEY("state_dir", state_dir, KIND_PATH, 0, "/var/lib/vnoded", "Folder of the database, images and disks"),
+	KEY("run_dir", run_dir, KIND_PATH, 0, "/run/vnoded", "Folder of what ends with the machine's uptime"),
+	KEY("socket", socket, KIND_PATH, OPTIONAL, "", "Control socket; empty: vnoded.sock in run_dir"),
+	KEY("libexec_dir", libexec_dir, KIND_PATH, 0, LIBEXEC_DIR, "Folder of vnode-init and the helpers"),
+	KEY("fabric", fabric, KIND_NAME, 0, "vnoded", "Name of the fabric's network namespace"),
+	KEY("nft_table", nft_table, KIND_NAME, 0, "vnoded", "Name of vnoded's nftables table"),
+	KEY("libvirt_uri", libvirt_uri, KIND_TEXT, 0, "lxc:///system", "Where libvirt's container driver is reached"),
+	KEY("import_dir", import_dir, KIND_PATH, OPTIONAL | RELOAD, "",
+	    "Folder whose files image.add may name; empty: none"),
+	KEY("control_network", control_network, KIND_NETWORK4, 0, "198.18.0.0/16", "Control network of all vnodes"),
+	KEY("control_network6", control_network6, KIND_NETWORK6, OPTIONAL, "",
+	    "The same for IPv6; empty: a /64 below fd00::/8 made from the installation's uuid"),
+	KEY("default_backend", default_backend, KIND_NAME, RELOAD, "lxc", "Backend of vnodes that name none"),
+	KEY("default_image", default_image, KIND_NAME, OPTIONAL | RELOAD, "", "Image of vnodes that name none; empty: none"),
+	KEY("log_level", log_level, KIND_LEVEL, RELOAD, "info", "Least important lines that are logged"),
+	KEY("event_keep", event_keep, KIND_COUNT, RELOAD, "100000", "Events kept", 100, 100000000),
+	KEY("job_keep", job_keep, KIND_COUNT, RELOAD, "10000", "Ended jobs kept", 10, 10000000),
+	KEY("max_clients", max_clients, KIND_COUNT, RELOAD, "1024", "Connections at a time", 1, 65536),
+	KEY("max_clients_per_uid", max_clients_per_uid, KIND_COUNT, RELOAD, "256",
+	    "Connections of one user at a time; root is not counted", 1, 65536),
+	KEY("max_requests_per_client", max_requests_per_client, KIND_COUNT, RELOAD, "1024",
+	    "Unanswered requests of one connection", 1, 65536),
+	KEY("max_output", max_output_bytes, KIND_SIZE, RELOAD, "32MiB",
+	    "Answers and events that one connection may leave unread", MIB, 16 * GIB),
+	KEY("boot_width", boot_width, KIND_COUNT, 0, "8", "Most guests started at a time", 1, 64),
+	KEY("grace", grace_ns, KIND_TIME, RELOAD, "10s",
+	    "Time between asking a guest to halt and killing it, where a vnode does not say", 0, 3600 * S),
+	KEY("step_timeout", step_timeout_ns, KIND_TIME, RELOAD, "120s", "Longest time of one step of a job",
+	    S, 86400 * S),
+	KEY("pids_default", pids_default, KIND_COUNT, RELOAD, "4096", "Processes of a vnode that does not say",
+	    16, 4194304),
+	KEY("console_size", console_bytes, KIND_SIZE, RELOAD, "256KiB", "Console output kept of each vnode",
+	    4096, GIB),
+	KEY("image_limit", image_limit_bytes, KIND_SIZE, RELOAD, "16GiB", "Largest archive of an image",
+	    MIB, 1024 * GIB),
+	KEY("image_unpacked_limit", image_unpacked_bytes, KIND_SIZE, RELOAD, "64GiB",
+	    "Largest unpacked image", MIB, 16384 * GIB),
+	KEY("image_entries", image_entries, KIND_COUNT, RELOAD, "2000000", "Most files of an image", 1, 1000000000),
+	KEY("image_stall", image_stall_ns, KIND_TIME, RELOAD, "30s",
+	    "Longest time without a byte while an image is fetched", S, 3600 * S),
+	KEY("restart_limit", restart_limit, KIND_COUNT, RELOAD, "10",
+	    "Restarts of a vnode within restart_window before vnoded gives up", 0, 1000000),
+	KEY("restart_window", restart_window_ns, KIND_TIME, RELOAD, "600s", "See restart_limit", S, 86400 * S),
+	KEY("restart_delay", restart_delay_ns, KIND_TIME, RELOAD, "250ms",
+	    "Wait before the first restart; doubles up to 30 s", MS, 30 * S),
+};
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static const char **
+text_at(const struct key *key, const struct config *config)
+{
+	return (const char **)(void *)((char *)(uintptr_t)config + key->offset);
+}
+
+/* Counts are int64_t, the rest uint64_t; all values fit both. */
+static uint64_t *
+number_at(const struct key *key, const struct config *config)
+{
+	return (uint64_t *)(void *)((char *)(uintptr_t)config + key->offset);
+}
+
+static bool
+is_text(const struct key *key)
+{
+	return key->kind <= KIND_LEVEL;
+}
+
+static int
+check_network(const char *text, int family, struct vn_error *err)
+{
+	unsigned bits = family == AF_INET ? 32 : 128, prefix;
+	unsigned char byte[16];
+	char address[INET6_ADDRSTRLEN], rest;
+	bool has_host_bits = false;
+
+	if (sscanf(text, "%45[^/]/%3u%c", address, &prefix, &rest) != 2
+	    || inet_pton(family, address, byte) != 1 || prefix == 0 || prefix > bits - 2)
+		return vn_fail(err, VN_E_INVALID, "expected a network such as \"%s\", got \"%.60s\"",
+			       family == AF_INET ? "198.18.0.0/16" : "fd12:3456:789a::/64", text);
+	for (unsigned bit = prefix; bit < bits; bit++)
+		has_host_bits |= byte[bit / 8] >> (7 - bit % 8) & 1;
+	if (has_host_bits)
+		return vn_fail(err, VN_E_INVALID, "\"%.60s\" is no network: bits behind the prefix are set",
+			       text);
+	return 0;
+}
+
+static int
+check_text(const struct key *key, const char *text, struct vn_error *err)
+{
+	enum log_level level;
+
+	switch (key->kind) {
+	case KIND_NAME:
+		return vn_name_check(text, err);
+	case KIND_PATH:
+		if (*text == '/')
+			return 0;
+		return vn_fail(err, VN_E_INVALID, "expected a path that begins with \"/\", got \"%.60s\"", text);
+	case KIND_NETWORK4:
+		return check_network(text, AF_INET, err);
+	case KIND_NETWORK6:
+		return check_network(text, AF_INET6, err);
+	case KIND_LEVEL:
+		if (log_level_find(text, &level))
+			return 0;
+		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, got \"%.60s\"", text);
+	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME:
+		break;
+	}
+	return *text ? 0 : vn_fail(err, VN_E_INVALID, "expected a text");
+}
+
+static int
+read_count(const char *text, uint64_t *ret, struct vn_error *err)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return vn_fail(err, VN_E_INVALID, "expected a whole number, got \"%.60s\"", text);
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	if (*end || errno)
+		return vn_fail(err, VN_E_INVALID, "expected a whole number, got \"%.60s\"", text);
+	return 0;
+}
+
+static void
+print_number(const struct key *key, uint64_t number, char text[static VN_QUANTITY_TEXT])
+{
+	if (key->kind == KIND_COUNT)
+		snprintf(text, VN_QUANTITY_TEXT, "%ju", (uintmax_t)number);
+	else
+		vn_quantity_print(key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME, number, text);
+}
+
+static int
+read_number(const struct key *key, const char *text, uint64_t *ret, struct vn_error *err)
+{
+	char least[VN_QUANTITY_TEXT], most[VN_QUANTITY_TEXT];
+	uint64_t number = 0;
+	int result = key->kind == KIND_COUNT ? read_count(text, &number, err)
+		: vn_quantity_parse(key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME, text, &number, err);
+
+	if (result < 0)
+		return -1;
+	if (number < key->min || number > key->max) {
+		print_number(key, key->min, least);
+		print_number(key, key->max, most);
+		return vn_fail(err, VN_E_INVALID, "\"%.60s\" lies outside of %s to %s", text, least, most);
+	}
+	*ret = number;
+	return 0;
+}
+
+static int
+set(struct config *config, const struct key *key, const char *text, struct vn_error *err)
+{
+	if (!is_text(key))
+		return read_number(key, text, number_at(key, config), err);
+	if (!*text && key->flags & OPTIONAL) {
+		*text_at(key, config) = NULL;
+		return 0;
+	}
+	if (check_text(key, text, err) < 0)
+		return -1;
+	*text_at(key, config) = vn_arena_strdup(&config->arena, text);
+	return 0;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static const struct key *
+find_key(const char *name)
+{
+	for (size_t i = 0; i < VN_COUNT(keys); i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
+}
+
+/* Letters to insert, remove or exchange to get from a to b (Levenshtein); names over 63 are far. */
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[VN_NAME_MAX + 1], length = (unsigned)strlen(b);
+
+	if (length > VN_NAME_MAX)
+		return UINT32_MAX;
+	for (unsigned i = 0; i <= length; i++)
+		row[i] = i;
+	for (; *a; a++) {
+		unsigned corner = row[0]++;
+
+		for (unsigned i = 1; i <= length; i++) {
+			unsigned best = corner + (*a != b[i - 1]);
+
+			corner = row[i];
+			best = best < corner + 1 ? best : corner + 1;
+			row[i] = best < row[i - 1] + 1 ? best : row[i - 1] + 1;
+		}
+	}
+	return row[length];
+}
+
+static int
+fail_unknown(const char *name, struct vn_error *err)
+{
+	const struct key *nearest = &keys[0];
+
+	for (size_t i = 1; i < VN_COUNT(keys); i++)
+		if (distance(keys[i].name, name) < distance(nearest->name, name))
+			nearest = &keys[i];
+	return vn_fail(err, VN_E_INVALID, "no key \"%.63s\"; the nearest is \"%s\"", name, nearest->name);
+}
+
+/* The key's name goes before what is wrong with its value. */
+static int
+set_named(struct config *config, const struct key *key, const char *text, struct vn_error *err)
+{
+	if (set(config, key, text, err) < 0) {
+		vn_error_prefix(err, "%s", key->name);
+		return -1;
+	}
+	if (strcmp(key->name, "socket") == 0)
+		config->has_socket = config->socket != NULL;
+	if (!config->has_socket && config->run_dir) {
+		vn_autofree char *path = vn_format("%s/vnoded.sock", config->run_dir);
+
+		config->socket = vn_arena_strdup(&config->arena, path);
+	}
+	return 0;
+}
+
+/* Cuts white space at both ends. */
+static char *
+trim(char *text)
+{
+	size_t length;
+
+	text += strspn(text, " \t\r\n");
+	length = strlen(text);
+	while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+		text[--length] = '\0';
+	return text;
+}
+
+/* Splits "key = value" in place. */
+static int
+split(char *line, char **ret_value, const struct key **ret, struct vn_error *err)
+{
+	char *equals = strchr(line, '=');
+	char *name = line;
+
+	if (!equals)
+		return vn_fail(err, VN_E_INVALID, "expected \"key = value\", got \"%.60s\"", line);
+	*equals = '\0';
+	name = trim(line);
+	*ret = find_key(name);
+	*ret_value = trim(equals + 1);
+	return *ret ? 0 : fail_unknown(name, err);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* A comment begins with # at the start of a line or after white space. */
+static void
+cut_comment(char *line)
+{
+	for (char *at = line; (at = strchr(at, '#')); at++) {
+		if (at != line && at[-1] != ' ' && at[-1] != '\t')
+			continue;
+		*at = '\0';
+		return;
+	}
+}
+
+static int
+read_line(struct config *config, char *line, unsigned number, unsigned seen[static VN_COUNT(keys)],
+	  struct vn_error *err)
+{
+	const struct key *key = NULL;
+	char *value = NULL;
+
+	cut_comment(line);
+	line = trim(line);
+	if (!*line)
+		return 0;
+	if (split(line, &value, &key, err) < 0)
+		return -1;
+	if (seen[key - keys])
+		return vn_fail(err, VN_E_INVALID, "%s is already in line %u; remove one of them", key->name,
+			       seen[key - keys]);
+	seen[key - keys] = number;
+	return set_named(config, key, value, err);
+}
+
+int
+config_read(struct config *config, const char *path, struct vn_error *err)
+{
+	FILE *file = fopen(path, "re");
+	vn_autofree char *line = NULL;
+	unsigned seen[VN_COUNT(keys)] = { 0 };
+	size_t room = 0;
+	ssize_t length;
+	int result = 0;
+
+	if (!file)
+		return vn_fail_errno(err, errno, "cannot read %s", path);
+	for (unsigned number = 1; result == 0 && (length = getline(&line, &room, file)) >= 0; number++) {
+		if (strlen(line) != (size_t)length)
+			result = vn_fail(err, VN_E_INVALID, "a byte is 0; this is no text file");
+		else
+			result = read_line(config, line, number, seen, err);
+		if (result < 0)
+			vn_error_prefix(err, "%s:%u", path, number);
+	}
+	if (result == 0 && ferror(file))
+		result = vn_fail_errno(err, errno, "cannot read %s", path);
+	fclose(file);
+	return result;
+}
+
+int
+config_set(struct config *config, const char *assignment, struct vn_error *err)
+{
+	vn_autofree char *line = vn_strdup(assignment);
+	const struct key *key = NULL;
+	char *value = NULL;
+
+	if (split(line, &value, &key, err) < 0)
+		return -1;
+	return set_named(config, key, value, err);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void
+config_init(struct config *config)
+{
+	struct vn_error err;
+
+	*config = (struct config){ 0 };
+	for (size_t i = 0; i < VN_COUNT(keys); i++)
+		if (set_named(config, &keys[i], keys[i].preset, &err) < 0)
+			assert(!"a preset is refused by its own key");
+}
+
+void
+config_fini(struct config *config)
+{
+	vn_arena_fini(&config->arena);
+	*config = (struct config){ 0 };
+}
+
+json_t *
+config_describe(void)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < VN_COUNT(keys); i++)
+		json_array_append_new(list, json_pack("{ss ss ss ss sb}", "key", keys[i].name,
+			"kind", kind_words[keys[i].kind], "preset", keys[i].preset, "help", keys[i].help,
+			"reload", (keys[i].flags & RELOAD) != 0));
+	return list;
+}
+
+static bool
+is_same(const struct key *key, const struct config *a, const struct config *b)
+{
+	const char *was, *is;
+
+	if (!is_text(key))
+		return *number_at(key, a) == *number_at(key, b);
+	was = *text_at(key, a);
+	is = *text_at(key, b);
+	return was && is ? strcmp(was, is) == 0 : was == is;
+}
+
+void
+config_reload(struct config *config, const struct config *fresh, char *text, size_t size)
+{
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < VN_COUNT(keys); i++) {
+		const struct key *key = &keys[i];
+
+		if (is_same(key, config, fresh))
+			continue;
+		if (!(key->flags & RELOAD))
+			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", key->name);
+		else if (is_text(key))
+			*text_at(key, config) = vn_arena_strdup(&config->arena, *text_at(key, fresh));
+		else
+			*number_at(key, config) = *number_at(key, fresh);
+		at = at < size ? at : size - 1;
+	}
+}
