@@ -1,6 +1,6 @@
 /*
- * Lines of JSON-RPC. jansson recurses, so the depth is counted over the bytes first; its texts may
- * quote half a character of the input, so every text that goes out is mended to valid UTF-8.
+ * Lines of JSON-RPC. jansson recurses, so the depth is counted over the bytes first. A text that goes
+ * out may hold what some library wrote, so it is mended to valid UTF-8.
  */
 #include "proto/message.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/utf8.h"
 #include "proto/methods.h"
 
 /* ---- reading ---- */
@@ -124,23 +125,7 @@ message_request(json_t *value, struct request *ret, struct vn_error *err)
 
 /* ---- writing ---- */
 
-/* Length of the UTF-8 character at `text`, 0 when there is none. */
-static size_t
-character_length(const unsigned char *text)
-{
-	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2
-		      : text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return length;
-}
-
-/* A JSON string of `text` with every byte that is no UTF-8 as a question mark. */
+/* A JSON string of any text. */
 static json_t *
 mended_string(const char *text)
 {
@@ -150,14 +135,7 @@ mended_string(const char *text)
 	if (string)
 		return string;
 	copy = vn_strdup(text);
-	for (char *at = copy; *at;) {
-		size_t length = character_length((const unsigned char *)at);
-
-		if (length == 0)
-			*at++ = '?';
-		else
-			at += length;
-	}
+	vn_utf8_mend(copy);
 	return json_string(copy);
 }
 

@@ -1,12 +1,14 @@
 /*
  * The error value and the one table of its codes. Nothing here allocates, so reporting a failure
- * cannot fail; texts and paths that do not fit are cut.
+ * cannot fail; texts and paths that do not fit are cut. Both are always UTF-8: they end up in JSON.
  */
 #include "proto/base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "proto/base/utf8.h"
 
 /* code, protocol word, JSON-RPC number, retryable */
 static const struct {
@@ -39,6 +41,7 @@ set(struct vn_error *err, enum vn_code code, int sys, const char *format, va_lis
 {
 	*err = (struct vn_error){ .code = code, .sys = sys };
 	vsnprintf(err->text, sizeof(err->text), format, args);
+	vn_utf8_mend(err->text);
 }
 
 int
@@ -62,6 +65,7 @@ vn_fail_at(struct vn_error *err, const char *path, enum vn_code code, const char
 	va_start(args, format);
 	set(err, code, 0, format, args);
 	va_end(args);
+	vn_utf8_mend(copy);
 	memcpy(err->path, copy, sizeof(copy));
 	return -1;
 }
@@ -100,6 +104,7 @@ vn_fail_errno(struct vn_error *err, int sys, const char *format, ...)
 	va_end(args);
 	used = strlen(err->text);
 	snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
+	vn_utf8_mend(err->text);
 	return -1;
 }
 
@@ -116,6 +121,7 @@ vn_error_prefix(struct vn_error *err, const char *format, ...)
 	va_end(args);
 	used = strlen(err->text);
 	snprintf(err->text + used, sizeof(err->text) - used, ": %s", was);
+	vn_utf8_mend(err->text);
 }
 
 void
@@ -125,6 +131,7 @@ vn_error_prefix_path(struct vn_error *err, const char *prefix)
 
 	memcpy(was, err->path, sizeof(was));
 	snprintf(err->path, sizeof(err->path), "%s%s", prefix, was);
+	vn_utf8_mend(err->path);
 }
 
 const char *

@@ -161,11 +161,13 @@ START_TEST(a_megabyte_byte_by_byte_is_linear)
 	struct frame_fds fds = { 0 };
 	char *line;
 	size_t length = 0;
+	int early = 0;
 
 	for (size_t i = 0; i + 1 < PROTOCOL_LINE_MAX; i++) {
 		feed(frame, "x");
-		ck_assert_int_eq(frame_next(frame, &line, &length, &fds, &err), 0);
+		early |= frame_next(frame, &line, &length, &fds, &err);
 	}
+	ck_assert_int_eq(early, 0);
 	feed(frame, "\n");
 	ck_assert_int_eq(frame_next(frame, &line, &length, &fds, &err), 1);
 	ck_assert_uint_eq(length, PROTOCOL_LINE_MAX - 1);
