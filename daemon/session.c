@@ -387,7 +387,7 @@ session_turn(struct session *session)
 		discard(session);
 	run_sources(session);
 	write_out(session);
-	again |= is_source_due(session);
+	again |= is_source_due(session) || (session->gone && session->n_calls);
 	if (!is_over(session) && (session->ended || is_full(session)) && session->hangup_fd < 0)
 		watch_hangup(session);
 	if (!is_over(session) && session->lost && !session->output.bytes && !session->said_bye)
