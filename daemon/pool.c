@@ -279,7 +279,8 @@ struct pool *
 pool_open(struct loop *loop, const struct pool_widths widths[static LANE_COUNT])
 {
 	static const char *const names[LANE_COUNT] = {
-		"vnoded-compute", "vnoded-net", "vnoded-disk", "vnoded-bulk",
+		[LANE_COMPUTE] = "vnoded-compute", [LANE_HALT] = "vnoded-halt",
+		[LANE_NET] = "vnoded-net", [LANE_DISK] = "vnoded-disk", [LANE_BULK] = "vnoded-bulk",
 	};
 	struct pool *pool = vn_alloc(sizeof(*pool));
 	pthread_condattr_t attr;
@@ -293,7 +294,7 @@ pool_open(struct loop *loop, const struct pool_widths widths[static LANE_COUNT])
 	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		struct lane *lane = &pool->lanes[i];
 
-		assert(widths[i].min >= 1 && widths[i].min <= widths[i].max);
+		assert(names[i] && widths[i].min >= 1 && widths[i].min <= widths[i].max);
 		lane->pool = pool;
 		lane->name = names[i];
 		pthread_cond_init(&lane->arrived, &attr);

@@ -9,7 +9,13 @@
 #include "daemon/loop.h"
 #include "proto/base/list.h"
 
-enum pool_lane { LANE_COMPUTE, LANE_NET, LANE_DISK, LANE_BULK /* unpacking */, LANE_COUNT };
+enum pool_lane {
+	LANE_COMPUTE,		/* starting guests: bound by the processors */
+	LANE_HALT,		/* ending guests: mostly waiting for them */
+	LANE_NET, LANE_DISK,
+	LANE_BULK,		/* unpacking */
+	LANE_COUNT
+};
 
 struct pool;
 
