@@ -18,6 +18,13 @@
 #include "backends/disk/trash.h"
 #include "proto/base/mem.h"
 
+/* Under this name a folder is made. A VMID is never given twice, so neither is the name. */
+static char *
+new_folder_path(const struct overlay *overlay, int64_t vmid)
+{
+	return vn_format("%s/.new-%lld", overlay->disks, (long long)vmid);
+}
+
 char *
 folder_path(const struct overlay *overlay, int64_t vmid)
 {
@@ -119,8 +126,7 @@ int
 folder_create(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
 {
 	vn_autofree char *path = folder_path(overlay, spec->vmid);
-	vn_autofree char *new_path = vn_format("%s/.new-%lld", overlay->disks,
-					       (long long)spec->vmid);
+	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
 	struct vn_error ignored;
 	bool is_there;
 
@@ -147,10 +153,12 @@ int
 folder_destroy(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
 {
 	vn_autofree char *path = folder_path(overlay, spec->vmid);
+	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
 	vn_autofree char *label = vn_format("disk-%lld", (long long)spec->vmid);
 	bool is_there;
 
-	if (folder_check(path, spec, NULL, &is_there, err) < 0)
+	if (folder_check(path, spec, NULL, &is_there, err) < 0
+	    || trash_away(overlay->trash, new_path, label, err) < 0)
 		return -1;
 	return is_there ? trash_away(overlay->trash, path, label, err) : 0;
 }

@@ -160,6 +160,8 @@ trash_away(const char *trash, const char *path, const char *label, struct vn_err
 
 	if (fd < 0)
 		return -1;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
 	files_random_name(random);
 	piece = vn_format("%s-%s", label, random);
 	inside = vn_format("%s/0", piece);
