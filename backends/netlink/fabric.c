@@ -235,6 +235,7 @@ set_up_uplink_sysctls(const struct fabric *fabric, struct vn_error *err)
 		{ "ipv4", "rp_filter", "1" },
 		{ "ipv4", "send_redirects", "0" },
 		{ "ipv4", "accept_redirects", "0" },
+		{ "ipv6", "addr_gen_mode", "1" },	/* none: see set_up_host_end() */
 		{ "ipv6", "accept_ra", "0" },
 		{ "ipv6", "accept_redirects", "0" },
 	};
@@ -256,7 +257,10 @@ set_up_host_end(struct fabric *fabric, struct nl_sock *host, const struct link *
 		struct vn_error *err)
 {
 	struct vn_mac mac = digest_mac(fabric->env->instance, 1);
-	struct vn_cidr gateways[] = { fabric->gateway4, fabric->gateway6 };
+	/* Without a link-local address ready at once, forwarded IPv6 packets find no neighbours. */
+	struct vn_cidr link_local = { .family = AF_INET6, .byte = { 0xfe, 0x80, [15] = 1 },
+				      .prefix = 64 };
+	struct vn_cidr gateways[] = { fabric->gateway4, fabric->gateway6, link_local };
 	vn_autofree struct address *found = NULL;
 	auto_batch batch = { 0 };
 	size_t n_found = 0;

@@ -133,16 +133,27 @@ is_planned(const struct work *work, const struct link *inner)
 	return false;
 }
 
+/* The guest end of a pair whose other end is gone or going: an earlier fabric's. */
+static bool
+is_orphan(const struct link *inner, const struct plan *plan)
+{
+	return !plan->inner && inner->abroad && strcmp(inner->kind, "veth") == 0 &&
+	       memcmp(&inner->mac, &plan->spec->mac, sizeof(inner->mac)) == 0;
+}
+
 static int
 check_ifname(const struct work *work, const struct plan *plan, struct vn_error *err)
 {
-	for (size_t i = 0; i < work->n_inside; i++)
-		if (strcmp(work->inside[i].name, plan->spec->ifname) == 0 &&
-		    !is_planned(work, &work->inside[i]))
+	for (size_t i = 0; i < work->n_inside; i++) {
+		const struct link *inner = &work->inside[i];
+
+		if (strcmp(inner->name, plan->spec->ifname) == 0 && !is_planned(work, inner) &&
+		    !is_orphan(inner, plan))
 			return vn_fail(err, VN_E_EXISTS,
 				       "vnode %" PRId64 " already has a device '%s' inside that is "
 				       "not this interface: remove or rename it there",
 				       work->ns->vmid, plan->spec->ifname);
+	}
 	return 0;
 }
 
@@ -302,6 +313,18 @@ append_inner(struct batch *batch, const struct work *work, const struct plan *pl
 }
 
 static int
+delete_orphans(struct work *work, struct vn_error *err)
+{
+	auto_batch batch = { 0 };
+
+	for (size_t i = 0; i < work->n_plans; i++)
+		for (size_t k = 0; k < work->n_inside; k++)
+			if (is_orphan(&work->inside[k], &work->plans[i]))
+				append_delete(&batch, work->inside[k].index, work->inside[k].name);
+	return batch_send(work->sock, &batch, NULL, NULL, err);
+}
+
+static int
 carry_out(struct work *work, struct vn_error *err)
 {
 	auto_batch outer = { 0 };
@@ -313,7 +336,7 @@ carry_out(struct work *work, struct vn_error *err)
 	append_renames(&inner, work);
 	for (size_t i = 0; i < work->n_plans; i++)
 		append_inner(&inner, work, &work->plans[i]);
-	if (fabric_send(work->fabric, &outer, err) == 0 &&
+	if (delete_orphans(work, err) == 0 && fabric_send(work->fabric, &outer, err) == 0 &&
 	    batch_send(work->sock, &inner, NULL, NULL, err) == 0)
 		return 0;
 	for (size_t i = 0; i < work->n_plans; i++)

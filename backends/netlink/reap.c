@@ -49,8 +49,8 @@ request_names(const struct fabric *fabric, const struct reap_request *request,
 	int64_t vmid;
 	unsigned index;
 
-	if (request->vmid < 0)
-		return fabric_owns(fabric, link, NULL);
+	if (request->vmid < 0)		/* loopback carries the tag too, see fabric.c */
+		return *link->kind && fabric_owns(fabric, link, NULL);
 	if (!port_name_parse(link->name, &vmid, &index) || vmid != request->vmid ||
 	    !fabric_owns(fabric, link, request->uuid))
 		return false;
