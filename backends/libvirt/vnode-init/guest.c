@@ -176,7 +176,9 @@ guest_spawn(struct init *init)
 	int ends[2], on = 1;
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+	/* Messages bring their sender's pid, as seen from here. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ||
+	    setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return -1;
 	pid = fork();
 	if (pid < 0)
@@ -188,6 +190,5 @@ guest_spawn(struct init *init)
 	}
 	close(ends[1]);
 	init->link = ends[0];
-	/* Messages bring their sender's pid, as seen from here. */
-	return setsockopt(init->link, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	return 0;
 }

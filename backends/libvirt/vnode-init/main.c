@@ -112,6 +112,9 @@ take_over(struct init *init, sigset_t *signals)
 
 	for (int fd = WIRE_FD_PROGRAM; fd <= WIRE_FD_USERNS; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	/* Holds the number until the guest's devpts comes. */
+	if (dup3(WIRE_FD_PROGRAM, WIRE_FD_DEVPTS, O_CLOEXEC) < 0)
+		return -1;
 	sigemptyset(signals);
 	sigaddset(signals, SIGCHLD);
 	sigaddset(signals, SIGTERM);
