@@ -23,6 +23,7 @@ struct daemon_backends {
 	const struct net_ops *net;
 	const struct disk_ops *disk;
 	const struct fetch_ops *fetch;
+	const char *boot_id;		/* NULL: the kernel's; for tests of a reboot */
 };
 
 struct daemon {
@@ -49,7 +50,10 @@ struct daemon {
 	struct fetcher *fetcher;
 
 	bool ready;			/* recovery is over; changing calls are admitted */
+	bool failed;			/* the start was given up; the loop was stopped */
 	bool torn_down;			/* host.teardown has undone the host's set-up */
+	json_t *missing;		/* sentences; NULL until probed */
+	bool rebooted;			/* this is the first life since the machine was booted */
 	const char *refusal;		/* why changing calls are refused; NULL: they are not */
 };
 

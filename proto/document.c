@@ -25,7 +25,8 @@ const char *const protocol_words[] = { "tcp", "udp", NULL };
 
 static const struct field forward_fields[] = {
 	{ "host", "port on the host", FIELD_INT, FIELD_REQUIRED, AT(doc_forward, host), 1, 65535 },
-	{ "guest", "port of the vnode", FIELD_INT, FIELD_REQUIRED, AT(doc_forward, guest), 1, 65535 },
+	{ "guest", "port of the vnode", FIELD_INT, FIELD_REQUIRED, AT(doc_forward, guest), 1,
+	  65535 },
 	{ "protocol", "tcp unless given", FIELD_WORD, 0, AT(doc_forward, protocol),
 	  .words = protocol_words },
 	{ "address", "address of the host to listen on; every one unless given", FIELD_STRING, 0,
@@ -34,10 +35,10 @@ static const struct field forward_fields[] = {
 };
 
 const struct field doc_vnode_fields[] = {
-	{ "backend", "what runs it; the configuration's default_backend unless given", FIELD_STRING, 0,
-	  AT(doc_vnode, backend), .form = &form_name },
-	{ "image", "name of its image; the configuration's default_image unless given", FIELD_STRING, 0,
-	  AT(doc_vnode, image), .form = &form_name },
+	{ "backend", "what runs it; the configuration's default_backend unless given", FIELD_STRING,
+	  0, AT(doc_vnode, backend), .form = &form_name },
+	{ "image", "name of its image; the configuration's default_image unless given",
+	  FIELD_STRING, 0, AT(doc_vnode, image), .form = &form_name },
 	{ "memory", "most memory it may use; unlimited unless given", FIELD_SIZE, 0,
 	  AT(doc_vnode, memory_bytes), 4 << 20, 0 },
 	{ "vcpus", "processors' worth of time; unlimited unless given", FIELD_INT, 0,
@@ -54,8 +55,9 @@ const struct field doc_vnode_fields[] = {
 	  AT(doc_vnode, grace_ns), 0, 3600 * SECOND, 10 * SECOND },
 	{ "init", "command line of its first process; /sbin/init unless given", FIELD_LIST, 0,
 	  AT(doc_vnode, init), 1, 64, .item = FIELD_STRING },
-	{ "forwards", "ports of the host that lead to it", FIELD_LIST, 0, AT(doc_vnode, forwards), 0, 1024,
-	  .item = FIELD_STRUCT, .fields = forward_fields, .size = sizeof(struct doc_forward) },
+	{ "forwards", "ports of the host that lead to it", FIELD_LIST, 0, AT(doc_vnode, forwards),
+	  0, 1024, .item = FIELD_STRUCT, .fields = forward_fields,
+	  .size = sizeof(struct doc_forward) },
 	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };
@@ -72,8 +74,8 @@ const struct field doc_member_fields[] = {
 };
 
 const struct field doc_lan_fields[] = {
-	{ "mtu", "largest packet in bytes; 1500 unless given", FIELD_INT, 0, AT(doc_lan, mtu), MTU_MIN,
-	  MTU_MAX },
+	{ "mtu", "largest packet in bytes; 1500 unless given", FIELD_INT, 0, AT(doc_lan, mtu),
+	  MTU_MIN, MTU_MAX },
 	{ "members", "its vnodes by name", FIELD_MAP, 0, AT(doc_lan, members), 0, MEMBERS_MAX,
 	  .form = &form_name, .fields = doc_member_fields, .size = sizeof(struct doc_member) },
 	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
@@ -85,12 +87,12 @@ const struct field document_fields[] = {
 	  .form = &form_name },
 	{ "domain", "DNS domain of its vnodes", FIELD_STRING, 0, AT(document, domain),
 	  .form = &form_domain },
-	{ "dns", "addresses of name servers for its vnodes", FIELD_LIST, 0, AT(document, dns), 0, DNS_MAX,
-	  .item = FIELD_STRING, .form = &form_address },
+	{ "dns", "addresses of name servers for its vnodes", FIELD_LIST, 0, AT(document, dns), 0,
+	  DNS_MAX, .item = FIELD_STRING, .form = &form_address },
 	{ "vnodes", "its vnodes by name", FIELD_MAP, 0, AT(document, vnodes), 0, VNODES_MAX,
 	  .form = &form_name, .fields = doc_vnode_fields, .size = sizeof(struct doc_vnode) },
-	{ "lans", "its LANs by name", FIELD_MAP, 0, AT(document, lans), 0, LANS_MAX, .form = &form_name,
-	  .fields = doc_lan_fields, .size = sizeof(struct doc_lan) },
+	{ "lans", "its LANs by name", FIELD_MAP, 0, AT(document, lans), 0, LANS_MAX,
+	  .form = &form_name, .fields = doc_lan_fields, .size = sizeof(struct doc_lan) },
 	{ 0 }
 };
 
@@ -175,8 +177,9 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 
 	if (vnode->init.count > 0 && argv[0][0] != '/') {
 		snprintf(path, sizeof(path), "%s/init/0", at);
-		return vn_fail_at(checks->err, path, VN_E_INVALID,
-				  "the first process must be an absolute path such as \"/sbin/init\"");
+		return vn_fail_at(
+			checks->err, path, VN_E_INVALID,
+			"the first process must be an absolute path such as \"/sbin/init\"");
 	}
 	for (size_t i = 0; i < vnode->forwards.count; i++) {
 		snprintf(path, sizeof(path), "%s/forwards/%zu/host", at, i);
@@ -221,16 +224,17 @@ check_address(struct checks *checks, const struct doc_lan *lan, const char *text
 		return vn_fail_at(checks->err, path, VN_E_INVALID, "the address cannot be read");
 	width = cidr.family == AF_INET ? 32 : 128;
 	if (cidr.prefix == width && lan->members.count > 1)
-		return vn_fail_at(checks->err, path, VN_E_INVALID,
-				  "\"%s\" reaches no other member: write the LAN's prefix length, as in /%d",
-				  text, width == 32 ? 24 : 64);
+		return vn_fail_at(
+			checks->err, path, VN_E_INVALID,
+			"\"%s\" reaches no other member: write the LAN's prefix length, as in /%d",
+			text, width == 32 ? 24 : 64);
 	if (cidr.family == AF_INET6 && lan->mtu != 0 && lan->mtu < MTU_MIN_IPV6) {
 		char mtu[PATH_SIZE];
 
 		snprintf(mtu, sizeof(mtu), "/lans/%s/mtu", lan->key);
 		return vn_fail_at(checks->err, mtu, VN_E_INVALID,
-				  "a LAN with IPv6 addresses needs at least %d, got %lld", MTU_MIN_IPV6,
-				  (long long)lan->mtu);
+				  "a LAN with IPv6 addresses needs at least %d, got %lld",
+				  MTU_MIN_IPV6, (long long)lan->mtu);
 	}
 	vn_cidr_print_address(&cidr, address);
 	snprintf(what, sizeof(what), "the address %s", address);
@@ -267,10 +271,12 @@ check_interface(struct checks *checks, const struct doc_lan *lan, const struct d
 		return 0;
 	snprintf(path, sizeof(path), "/lans/%s/members/%s/interface", lan->key, member->key);
 	if (vnode->control && strcmp(member->interface, "eth0") == 0)
-		return vn_fail_at(checks->err, path, VN_E_INVALID,
-				  "eth0 is the control network: use another name, or \"control\": false");
+		return vn_fail_at(
+			checks->err, path, VN_E_INVALID,
+			"eth0 is the control network: use another name, or \"control\": false");
 	snprintf(key, sizeof(key), "%s %s", member->key, member->interface);
-	snprintf(what, sizeof(what), "the interface \"%s\" of \"%s\"", member->interface, member->key);
+	snprintf(what, sizeof(what), "the interface \"%s\" of \"%s\"", member->interface,
+		 member->key);
 	return claim(checks, checks->interfaces, key, path, what);
 }
 
@@ -301,7 +307,8 @@ check_member(struct checks *checks, const struct document *document, const struc
 	if (!index) {
 		snprintf(path, sizeof(path), "/lans/%s/members/%s", lan->key, member->key);
 		return vn_fail_at(checks->err, path, VN_E_INVALID,
-				  "no vnode \"%s\" in this document: add it to \"vnodes\"", member->key);
+				  "no vnode \"%s\" in this document: add it to \"vnodes\"",
+				  member->key);
 	}
 	if (check_interface(checks, lan, member, &vnodes[json_integer_value(index)]) < 0 ||
 	    check_mac(checks, lan, member) < 0)

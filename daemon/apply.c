@@ -1,0 +1,519 @@
+/*
+ * topology.apply. All objects of the plan exist as rows from the start, in the same commit as the job,
+ * so that after a crash nothing has to be guessed; the steps build them by child jobs. Each step asks
+ * the objects themselves what is still to be done, so it may be repeated. Up to `commit` everything is
+ * undone on failure; after it removals only go forward.
+ */
+#include "daemon/apply.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "daemon/lan_verbs.h"
+#include "daemon/lifecycle.h"
+#include "daemon/log.h"
+
+static void *
+load(struct job *job, struct vn_error *err)
+{
+	const char *name = json_string_value(json_object_get(job->params, "topology"));
+	struct topology *topology = name ? topology_find(job->daemon, name) : NULL;
+	vn_autofree char *what = vn_format("topology '%s'", name ? name : "?");
+
+	if (!topology) {
+		vn_fail_at(err, "/topology", VN_E_NOT_FOUND, "no %s", what);
+		return NULL;
+	}
+	if (job_lock(job, &topology->lock, what, err) < 0)
+		return NULL;
+	vn_list_each(struct vnode, vnode, &topology->vnodes, in_topology) {
+		vn_autofree char *v = vn_format("vnode '%s'", vnode_title(vnode));
+
+		if (job_lock(job, &vnode->lock, v, err) < 0)
+			return NULL;
+	}
+	vn_list_each(struct lan, lan, &topology->lans, in_topology) {
+		vn_autofree char *l = vn_format("LAN '%s/%s'", topology->name, lan->name);
+
+		if (job_lock(job, &lan->lock, l, err) < 0)
+			return NULL;
+	}
+	if (!json_array_size(job->about))
+		json_array_append_new(job->about, json_string(topology->name));
+	return job->params;
+}
+
+static bool
+is_own_child(const struct job *job, const struct job_lock *lock)
+{
+	struct job *holder = job_find(job->daemon, lock->holder);
+
+	return holder && holder->parent == job->id;
+}
+
+/* Begins a child for an object unless one is at it already (after a restart). */
+static int
+spawn(struct job *job, const struct verb *verb, struct job_lock *lock, VN_TAKES json_t *params,
+      struct vn_error *err)
+{
+	if (is_own_child(job, lock)) {
+		json_decref(params);
+		return 0;
+	}
+	return job_begin(job->daemon, verb, job, job->uid, params, NULL, err);
+}
+
+static enum verdict
+wait_children(const struct job *job, int status)
+{
+	/* What failed to begin fails the step when those that did begin have ended. */
+	if (status < 0 && !job->children)
+		return STEP_FAILED;
+	return job->children ? STEP_WAIT : STEP_DONE;
+}
+
+typedef int item_fn(struct job *job, json_t *item, struct vn_error *err);
+
+static enum verdict
+each_item(struct job *job, const char *list, item_fn *fn, struct vn_error *err)
+{
+	json_t *items = json_object_get(job->params, list), *item;
+	int status = 0;
+	size_t i;
+
+	json_array_foreach(items, i, item)
+		if (status == 0)
+			status = fn(job, item, err);
+	if (status < 0 && job->children) {
+		/* Let the others end; the failure is theirs to report through the parent. */
+		if (!job->children_failed++)
+			job->child_err = *err;
+	}
+	return wait_children(job, status);
+}
+
+static struct vnode *
+item_vnode(struct job *job, json_t *item)
+{
+	return vnode_by_vmid(job->daemon, json_is_integer(item) ? json_integer_value(item)
+			     : json_integer_value(json_object_get(item, "vmid")));
+}
+
+static struct lan *
+item_lan(struct job *job, json_t *item)
+{
+	return lan_by_id(job->daemon, json_is_integer(item) ? json_integer_value(item)
+			 : json_integer_value(json_object_get(item, "id")));
+}
+
+/* ---- forward ---- */
+
+static void
+set_fields(struct job *job, const char *key)
+{
+	const char *name = json_string_value(json_object_get(job->params, "topology"));
+	struct topology *topology = topology_find(job->daemon, name);
+	json_t *fields = json_object_get(job->params, key);
+	vn_autoarena arena = { 0 };
+	struct document document = { 0 };
+	struct vn_error err;
+
+	if (topology && fields && document_decode(fields, &arena, &document, &err) == 0)
+		topology_set_fields(topology, &document);
+}
+
+static enum verdict
+step_fields(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	set_fields(job, "fields");
+	return STEP_DONE;
+}
+
+static enum verdict
+undo_fields(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	set_fields(job, "fields_before");
+	return STEP_DONE;
+}
+
+static int
+create_lan(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct lan *lan = item_lan(job, item);
+
+	return lan ? spawn(job, &verb_lan_create, &lan->lock, lan_job_params(lan), err) : 0;
+}
+
+static enum verdict
+step_lans(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "new_lans", create_lan, err);
+}
+
+static int
+change_mtu(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct lan *lan = item_lan(job, item);
+	json_t *params;
+
+	if (!lan)
+		return 0;
+	params = lan_job_params(lan);
+	json_object_set(params, "mtu", json_object_get(item, "mtu"));
+	return spawn(job, &verb_lan_set, &lan->lock, params, err);
+}
+
+static enum verdict
+step_mtu(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "mtu", change_mtu, err);
+}
+
+static int
+create_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+
+	if (!vnode || (vnode->observed != VNODE_ABSENT && vnode->observed != VNODE_CREATING))
+		return 0;
+	return spawn(job, &verb_vnode_create, &vnode->lock, vnode_job_params(vnode), err);
+}
+
+static enum verdict
+step_create_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "new_vnodes", create_vnode, err);
+}
+
+static int
+change_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+
+	if (!vnode)
+		return 0;
+	return spawn(job, &verb_vnode_set, &vnode->lock,
+		     change_params(vnode, json_object_get(item, "spec"),
+				   json_object_get(item, "members")), err);
+}
+
+static enum verdict
+step_change_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "change", change_vnode, err);
+}
+
+static int
+boot_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+
+	if (!vnode || vnode->observed == VNODE_RUNNING)
+		return 0;
+	vnode_set_wanted(vnode, VNODE_RUNNING);
+	return spawn(job, &verb_vnode_boot, &vnode->lock, vnode_job_params(vnode), err);
+}
+
+static enum verdict
+step_boot_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "boot", boot_vnode, err);
+}
+
+static enum verdict
+step_commit(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)job;
+	(void)ctx;
+	(void)err;
+	return STEP_DONE;
+}
+
+static int
+recreate_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+	vn_autoarena arena = { 0 };
+	struct doc_vnode spec = { 0 };
+
+	if (!vnode || is_own_child(job, &vnode->lock))
+		return 0;
+	if (schema_decode(doc_vnode_fields, json_object_get(item, "spec"), &arena, &spec, err) < 0)
+		return -1;
+	vnode_set_spec(vnode, &spec);
+	return spawn(job, &verb_vnode_reload, &vnode->lock, vnode_job_params(vnode), err);
+}
+
+static enum verdict
+step_recreate(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "recreate", recreate_vnode, err);
+}
+
+static int
+destroy_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+
+	if (!vnode)
+		return 0;
+	if (vnode->observed == VNODE_ABSENT) {	/* never begun: nothing but its row */
+		job_unlock(job, &vnode->lock);
+		vnode_remove(vnode);
+		return 0;
+	}
+	vnode_set_wanted(vnode, VNODE_ABSENT);
+	return spawn(job, &verb_vnode_destroy, &vnode->lock, vnode_job_params(vnode), err);
+}
+
+static enum verdict
+step_remove_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "remove", destroy_vnode, err);
+}
+
+static int
+destroy_lan(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct lan *lan = item_lan(job, item);
+
+	return lan ? spawn(job, &verb_lan_destroy, &lan->lock, lan_job_params(lan), err) : 0;
+}
+
+static enum verdict
+step_remove_lans(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "remove_lans", destroy_lan, err);
+}
+
+/* ---- backward ---- */
+
+static enum verdict
+undo_lans(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "new_lans", destroy_lan, err);
+}
+
+static int
+change_mtu_back(struct job *job, json_t *item, struct vn_error *err)
+{
+	json_t *back = json_pack("{sO sO}", "id", json_object_get(item, "id"), "mtu",
+				 json_object_get(item, "mtu_before"));
+	int status = change_mtu(job, back, err);
+
+	json_decref(back);
+	return status;
+}
+
+static enum verdict
+undo_mtu(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "mtu", change_mtu_back, err);
+}
+
+/* Created vnodes go at once, without asking: nobody has been told of them. */
+static int
+take_back_vnode(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+	json_t *params;
+
+	if (!vnode || vnode->observed == VNODE_ABSENT)
+		return vnode ? destroy_vnode(job, item, err) : 0;
+	params = vnode_job_params(vnode);
+	json_object_set_new(params, "force", json_true());
+	return spawn(job, &verb_vnode_destroy, &vnode->lock, params, err);
+}
+
+static enum verdict
+undo_create_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "new_vnodes", take_back_vnode, err);
+}
+
+static int
+change_vnode_back(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+	json_t *spec = json_object_get(item, "spec_before");
+
+	if (!vnode || (json_equal(vnode->spec_json, spec) && !json_object_get(item, "members")))
+		return 0;
+	return spawn(job, &verb_vnode_set, &vnode->lock,
+		     change_params(vnode, spec, json_object_get(item, "members_before")), err);
+}
+
+static enum verdict
+undo_change_vnodes(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "change", change_vnode_back, err);
+}
+
+/* The first two rows have nothing to do forwards: their undo runs last, for steps that failed halfway
+ * (a failed step itself is not undone, but some of its children may have succeeded). */
+static const struct step apply_steps[] = {
+	{ "fields",      ON_LOOP, 0, step_fields,        undo_fields },
+	{ "lans_begun",  ON_LOOP, 0, step_commit,        undo_lans },
+	{ "lans",        ON_LOOP, 0, step_lans,          NULL },
+	{ "mtu_begun",   ON_LOOP, 0, step_commit,        undo_mtu },
+	{ "mtu",         ON_LOOP, 0, step_mtu,           NULL },
+	{ "create_begun", ON_LOOP, 0, step_commit,       undo_create_vnodes },
+	{ "create",      ON_LOOP, 0, step_create_vnodes, NULL },
+	{ "change_begun", ON_LOOP, 0, step_commit,       undo_change_vnodes },
+	{ "change",      ON_LOOP, 0, step_change_vnodes, NULL },
+	{ "boot",        ON_LOOP, 0, step_boot_vnodes,   NULL },
+	{ "commit",      ON_LOOP, 0, step_commit,        NULL, STEP_COMMIT },
+	{ "recreate",    ON_LOOP, 0, step_recreate,      NULL, STEP_TOLERANT },
+	{ "remove",      ON_LOOP, 0, step_remove_vnodes, NULL, STEP_TOLERANT },
+	{ "remove_lans", ON_LOOP, 0, step_remove_lans,   NULL, STEP_TOLERANT },
+	{ 0 }
+};
+
+static const struct step delete_steps[] = {
+	{ "commit",      ON_LOOP, 0, step_commit,        NULL, STEP_COMMIT },
+	{ "remove",      ON_LOOP, 0, step_remove_vnodes, NULL, STEP_TOLERANT },
+	{ "remove_lans", ON_LOOP, 0, step_remove_lans,   NULL, STEP_TOLERANT },
+	{ 0 }
+};
+
+static void
+ended(struct job *job, void *ctx)
+{
+	const char *name = json_string_value(json_object_get(job->params, "topology"));
+	struct topology *topology = name ? topology_find(job->daemon, name) : NULL;
+
+	(void)ctx;
+	if (job->err.code == VN_OK && job->children_failed)
+		vn_fail(&job->err, job->child_err.code, "%u of its objects could not be removed or "
+			"made anew; the first: %s", job->children_failed, job->child_err.text);
+	if (job->err.code == VN_OK)
+		job->result = json_pack("{ss sO}", "topology", name, "actions",
+					json_object_get(job->params, "actions"));
+	if (!topology)
+		return;
+	job_unlock(job, &topology->lock);
+	/* An apply of a document without vnodes and LANs leaves its topology, so that it can be seen. */
+	if (job->err.code != VN_OK || strcmp(job->verb->method, "topology.delete") == 0)
+		topology_drop_if_empty(topology);
+}
+
+const struct verb verb_topology_apply = { "topology.apply", 1, apply_steps, load, NULL, ended };
+const struct verb verb_topology_delete = { "topology.delete", 1, delete_steps, load, NULL, ended };
+
+/* ---- the rows ---- */
+
+static int
+make_vnodes(struct daemon *daemon, struct topology *topology, json_t *plan, json_t *params,
+	    struct vn_error *err)
+{
+	json_t *created = json_object_get(params, "new_vnodes"), *boot = json_object_get(params, "boot");
+	const char *name;
+	json_t *spec;
+
+	json_object_foreach(json_object_get(json_object_get(plan, "create"), "vnodes"), name, spec) {
+		vn_autoarena arena = { 0 };
+		struct doc_vnode decoded = { 0 };
+		struct vnode *vnode;
+
+		if (schema_decode(doc_vnode_fields, spec, &arena, &decoded, err) < 0 ||
+		    vnode_new(daemon, topology, name, &decoded, &vnode, err) < 0)
+			return -1;
+		json_array_append_new(created, json_integer(vnode->vmid));
+		json_array_append_new(boot, json_integer(vnode->vmid));
+	}
+	return 0;
+}
+
+static int
+make_lans(struct daemon *daemon, struct topology *topology, json_t *plan, json_t *params,
+	  struct vn_error *err)
+{
+	json_t *created = json_object_get(params, "new_lans");
+	const char *name, *vnode_name;
+	json_t *object, *spec;
+
+	json_object_foreach(json_object_get(json_object_get(plan, "create"), "lans"), name, object) {
+		struct lan *lan = table_get_text(&topology->lans_by_name, name);
+
+		if (!lan) {
+			if (lan_new(daemon, topology, name, (unsigned)json_integer_value(
+					json_object_get(object, "mtu")), &lan, err) < 0)
+				return -1;
+			json_array_append_new(created, json_integer(lan->id));
+		}
+		json_object_foreach(json_object_get(object, "members"), vnode_name, spec) {
+			struct vnode *vnode = table_get_text(&topology->vnodes_by_name, vnode_name);
+			vn_autoarena arena = { 0 };
+			struct doc_member decoded = { 0 };
+
+			if (schema_decode(doc_member_fields, spec, &arena, &decoded, err) < 0)
+				return -1;
+			if (vnode)
+				member_new(lan, vnode, &decoded);
+		}
+	}
+	return 0;
+}
+
+int
+apply_prepare(struct daemon *daemon, json_t *plan, json_t **ret_params, struct vn_error *err)
+{
+	static const char *const copied[] = { "topology", "actions", "change", "recreate", "boot",
+		"remove", "remove_lans", "mtu", "fields", "fields_before" };
+	const char *name = json_string_value(json_object_get(plan, "topology"));
+	struct topology *topology = topology_need(daemon, name);
+	json_t *params = json_pack("{s[] s[] s[]}", "new_vnodes", "new_lans", "boot");
+
+	for (size_t i = 0; i < VN_COUNT(copied); i++)
+		if (json_object_get(plan, copied[i]))
+			json_object_set(params, copied[i], json_object_get(plan, copied[i]));
+	json_object_set_new(params, "boot", json_copy(json_object_get(params, "boot")));
+	if (make_vnodes(daemon, topology, plan, params, err) < 0 ||
+	    make_lans(daemon, topology, plan, params, err) < 0) {
+		apply_abandon(daemon, params);
+		json_decref(params);
+		return -1;
+	}
+	*ret_params = params;
+	return 0;
+}
+
+void
+apply_abandon(struct daemon *daemon, json_t *params)
+{
+	const char *name = json_string_value(json_object_get(params, "topology"));
+	struct topology *topology = topology_find(daemon, name);
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(params, "new_vnodes"), i, item) {
+		struct vnode *vnode = vnode_by_vmid(daemon, json_integer_value(item));
+
+		if (vnode)
+			vnode_remove(vnode);
+	}
+	json_array_foreach(json_object_get(params, "new_lans"), i, item) {
+		struct lan *lan = lan_by_id(daemon, json_integer_value(item));
+
+		if (lan)
+			lan_remove(lan);
+	}
+	if (topology)
+		topology_drop_if_empty(topology);
+}

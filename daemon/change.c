@@ -1,0 +1,470 @@
+/*
+ * vnode.set. A change is live where the running guest can take it, else the guest is halted, changed
+ * and booted again. The old spec and members are noted in the journal before anything is touched, so
+ * that undoing works after a crash as well.
+ */
+#include "daemon/change.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/lifecycle.h"
+#include "daemon/steps.h"
+
+const char *const change_class_words[] = { "none", "live", "restart", "recreate", NULL };
+
+/* field of a vnode in a document, how it changes, remark */
+static const struct {
+	const char *field;
+	enum change_class class;
+	const char *remark;
+} classes[] = {
+	{ "memory",     CHANGE_LIVE,     "the limit of the running guest is set" },
+	{ "pids",       CHANGE_LIVE,     "the limit of the running guest is set" },
+	{ "restart",    CHANGE_LIVE,     "counts from the next end of the guest on" },
+	{ "grace",      CHANGE_LIVE,     "counts from the next halt on" },
+	{ "forwards",   CHANGE_LIVE,     "connections through unchanged forwards go on" },
+	{ "vcpus",      CHANGE_RESTART,  "" },
+	{ "init",       CHANGE_RESTART,  "" },
+	{ "interfaces", CHANGE_RESTART,  "membership, address, name or MAC in a LAN" },
+	{ "image",      CHANGE_RECREATE, "a fresh disk; refused without allow_recreate" },
+	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
+	{ "control",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
+	{ "privileged", CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
+};
+
+enum change_class
+change_class_of(const char *field)
+{
+	for (size_t i = 0; i < VN_COUNT(classes); i++)
+		if (strcmp(classes[i].field, field) == 0)
+			return classes[i].class;
+	return CHANGE_RESTART;
+}
+
+char *
+change_document(void)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	fputs("# How a change of a field takes effect\n\nMade from the table in `daemon/change.c` by "
+	      "`vnoded --print fields`; a test compares them.\n\n"
+	      "| field | change | |\n|---|---|---|\n", out);
+	for (size_t i = 0; i < VN_COUNT(classes); i++)
+		fprintf(out, "| %s | %s | %s |\n", classes[i].field,
+			change_class_words[classes[i].class], classes[i].remark);
+	fclose(out);
+	return text;
+}
+
+static void
+compare_key(json_t *a, json_t *b, const char *key, json_t *fields, enum change_class *strongest)
+{
+	json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
+
+	if ((!x && !y) || (x && y && json_equal(x, y)))
+		return;
+	if (fields)
+		json_array_append_new(fields, json_string(key));
+	if (change_class_of(key) > *strongest)
+		*strongest = change_class_of(key);
+}
+
+enum change_class
+change_compare(json_t *old_spec, json_t *new_spec, json_t *fields)
+{
+	enum change_class strongest = CHANGE_NONE;
+
+	for (size_t i = 0; i < VN_COUNT(classes); i++)
+		compare_key(old_spec, new_spec, classes[i].field, fields, &strongest);
+	return strongest;
+}
+
+json_t *
+change_params(const struct vnode *vnode, json_t *spec, json_t *members)
+{
+	json_t *params = vnode_job_params(vnode);
+
+	json_object_set(params, "spec", spec);
+	if (members)
+		json_object_set(params, "members", members);
+	return params;
+}
+
+json_t *
+change_members_now(const struct vnode *vnode)
+{
+	json_t *members = json_object();
+
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		json_object_set_new(members, member->lan->name, member_export(member));
+	return members;
+}
+
+struct change {
+	struct task task;		/* first: the steps know no other */
+	struct doc_vnode before, after;
+	struct vn_arena arena;
+	json_t *members;		/* borrowed from the job; NULL: unchanged */
+	bool was_running, restart;
+	struct forward_spec *gone, *come;	/* forwards that go and that come */
+	size_t n_gone, n_come;
+	unsigned *cut;			/* indexes of interfaces that go or change */
+	size_t n_cut;
+};
+
+static void
+decode_spec(json_t *spec, struct vn_arena *arena, struct doc_vnode *ret)
+{
+	struct vn_error err;
+
+	if (schema_decode(doc_vnode_fields, spec, arena, ret, &err) < 0)
+		abort();		/* canonical: checked when the call came in */
+}
+
+static bool
+has_forward(const struct forward_spec *list, size_t count, const struct forward_spec *one)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i].protocol == one->protocol && list[i].host == one->host &&
+		    list[i].guest == one->guest &&
+		    list[i].address.family == one->address.family &&
+		    memcmp(list[i].address.byte, one->address.byte, 16) == 0)
+			return true;
+	return false;
+}
+
+static void
+split_forwards(struct change *change, const struct vnode *vnode)
+{
+	size_t n_old, n_new;
+	struct forward_spec *old = task_forwards(&change->arena, vnode, &change->before, &n_old);
+	struct forward_spec *new = task_forwards(&change->arena, vnode, &change->after, &n_new);
+
+	change->gone = vn_arena_alloc(&change->arena, (n_old + 1) * sizeof(*old));
+	change->come = vn_arena_alloc(&change->arena, (n_new + 1) * sizeof(*new));
+	for (size_t i = 0; i < n_old; i++)
+		if (!has_forward(new, n_new, &old[i]))
+			change->gone[change->n_gone++] = old[i];
+	for (size_t i = 0; i < n_new; i++)
+		if (!has_forward(old, n_old, &new[i]))
+			change->come[change->n_come++] = new[i];
+}
+
+/* Whether the member is to go or to be made anew. */
+static bool
+member_changes(const struct member *member, json_t *members)
+{
+	json_t *wanted = json_object_get(members, member->lan->name);
+	json_t *now = member_export(member);
+	bool same = wanted && json_equal(wanted, now);
+
+	json_decref(now);
+	return !same;
+}
+
+static void
+choose_cuts(struct change *change, const struct vnode *vnode)
+{
+	size_t count = 0;
+
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		count++;
+	change->cut = vn_arena_alloc(&change->arena, (count + 1) * sizeof(*change->cut));
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (change->members && member_changes(member, change->members))
+			change->cut[change->n_cut++] = member->index;
+}
+
+/* What the job must know of the state before, kept in its journal. */
+static void
+note_before(struct job *job, const struct vnode *vnode)
+{
+	if (json_object_get(job->data, "before"))
+		return;
+	job_note(job, "before", json_incref(vnode->spec_json));
+	job_note(job, "members_before", change_members_now(vnode));
+	job_note(job, "was_running", json_boolean(vnode->observed == VNODE_RUNNING));
+}
+
+static void
+free_change(void *ctx)
+{
+	struct change *change = ctx;
+
+	vn_arena_fini(&change->arena);
+	task_free(ctx);
+}
+
+static void *
+load_set(struct job *job, struct vn_error *err)
+{
+	struct vnode *vnode = job_vnode(job);
+	vn_autofree char *what = vnode ? vn_format("vnode '%s'", vnode_title(vnode)) : NULL;
+	struct change *change;
+
+	if (!vnode) {
+		vn_fail(err, VN_E_NOT_FOUND, "the vnode is gone");
+		return NULL;
+	}
+	if (job_lock(job, &vnode->lock, what, err) < 0)
+		return NULL;
+	change = vn_alloc(sizeof(*change));
+	if (task_init(&change->task, vnode, err) < 0) {
+		free_change(change);
+		return NULL;
+	}
+	if (!json_array_size(job->about))
+		json_array_append_new(job->about, json_string(vnode_title(vnode)));
+	note_before(job, vnode);
+	decode_spec(json_object_get(job->data, "before"), &change->arena, &change->before);
+	decode_spec(json_object_get(job->params, "spec"), &change->arena, &change->after);
+	change->members = json_object_get(job->params, "members");
+	change->was_running = json_is_true(json_object_get(job->data, "was_running"));
+	split_forwards(change, vnode);
+	choose_cuts(change, vnode);
+	change->restart = change_compare(json_object_get(job->data, "before"),
+					 json_object_get(job->params, "spec"), NULL) >=
+			  CHANGE_RESTART ||
+			  (change->members &&
+			   !json_equal(change->members, json_object_get(job->data,
+									"members_before")));
+	change->task.halt = change->task.boot = change->restart && change->was_running;
+	return change;
+}
+
+static enum verdict
+step_reserve(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct net *net = job->daemon->net;
+
+	for (size_t i = 0; i < change->n_come; i++) {
+		if (net->ops->forward_reserve(net, &change->come[i], err) == 0)
+			continue;
+		while (i-- > 0)
+			net->ops->forward_release(net, &change->come[i]);
+		return STEP_FAILED;
+	}
+	return STEP_DONE;
+}
+
+static enum verdict
+undo_reserve(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct net *net = job->daemon->net;
+
+	(void)err;
+	for (size_t i = 0; i < change->n_come; i++)
+		net->ops->forward_release(net, &change->come[i]);
+	return STEP_DONE;
+}
+
+static enum verdict
+step_state(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	(void)err;
+	if (change->task.halt)
+		vnode_set_state(job_vnode(job), VNODE_STOPPING);
+	return step_begin_halt(job, ctx, err);
+}
+
+static enum verdict
+step_cut(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct net *net = change->task.net;
+
+	(void)job;
+	if (!change->n_cut || !change->task.network_stands)
+		return STEP_DONE;
+	return net->ops->ports_down(net, &change->task.guest.ns, change->cut, change->n_cut, err) < 0
+	       ? STEP_FAILED : STEP_DONE;
+}
+
+static void
+apply_members(struct vnode *vnode, json_t *members)
+{
+	const char *name;
+	json_t *spec;
+
+	vn_list_each_safe(struct member, member, &vnode->members, in_vnode)
+		if (member_changes(member, members))
+			member_remove(member);
+	json_object_foreach(members, name, spec) {
+		struct lan *lan = table_get_text(&vnode->topology->lans_by_name, name);
+		vn_autoarena arena = { 0 };
+		struct doc_member decoded = { 0 };
+		struct vn_error err;
+		bool has = false;
+
+		vn_list_each(struct member, member, &vnode->members, in_vnode)
+			has |= member->lan == lan;
+		if (lan && !has && schema_decode(doc_member_fields, spec, &arena, &decoded, &err) == 0)
+			member_new(lan, vnode, &decoded);
+	}
+}
+
+/* The task speaks of the old spec; from here on it is to speak of the new one. */
+static int
+renew_task(struct change *change, struct vnode *vnode, struct vn_error *err)
+{
+	struct task old = change->task;
+	struct task task = { .halt = old.halt, .boot = old.boot };
+
+	if (task_init(&task, vnode, err) < 0)
+		return -1;
+	task.network_stands &= !change->n_cut && !change->members;
+	change->task = task;
+	task_fini(&old);
+	return 0;
+}
+
+static enum verdict
+adopt(struct job *job, struct change *change, const struct doc_vnode *spec, json_t *members,
+      struct vn_error *err)
+{
+	struct vnode *vnode = job_vnode(job);
+
+	vnode_set_spec(vnode, spec);
+	if (change->members)
+		apply_members(vnode, members);
+	return renew_task(change, vnode, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_adopt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	return adopt(job, change, &change->after, change->members, err);
+}
+
+static enum verdict
+undo_adopt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	return adopt(job, change, &change->before, json_object_get(job->data, "members_before"), err);
+}
+
+/* Interfaces of a vnode that is not being restarted (it is stopped) are made at once. */
+static enum verdict
+step_ports(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct task *task = &change->task;
+
+	(void)job;
+	if (!change->members || !task->n_ports)
+		return STEP_DONE;
+	if (task->net->ops->namespaces_up(task->net, &task->guest.ns, err) < 0)
+		return STEP_FAILED;
+	return task->net->ops->ports_up(task->net, &task->guest.ns, task->ports, task->n_ports,
+					err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_limits(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	if (!change->was_running || change->task.halt ||
+	    (change->before.memory_bytes == change->after.memory_bytes &&
+	     change->before.pids == change->after.pids))
+		return STEP_DONE;
+	return step_set_limits(job, ctx, err);
+}
+
+static enum verdict
+swap_forwards(struct change *change, const struct forward_spec *down, size_t n_down,
+	      const struct forward_spec *up, size_t n_up, struct vn_error *err)
+{
+	struct net *net = change->task.net;
+
+	if (!change->was_running)
+		return STEP_DONE;
+	if (n_down && net->ops->forwards_down(net, down, n_down, err) < 0)
+		return STEP_FAILED;
+	return n_up && net->ops->forwards_up(net, up, n_up, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	(void)job;
+	return swap_forwards(change, change->gone, change->n_gone, change->come, change->n_come, err);
+}
+
+static enum verdict
+undo_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	(void)job;
+	return swap_forwards(change, change->come, change->n_come, change->gone, change->n_gone, err);
+}
+
+static const struct step set_steps[] = {
+	{ "reserve",         ON_LOOP,   0,            step_reserve,         undo_reserve },
+	{ "begin_halt",      ON_LOOP,   0,            step_state,           NULL },
+	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,            NULL },
+	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       NULL },
+	{ "unmount",         ON_WORKER, LANE_DISK,    step_unmount,         NULL },
+	{ "cut_ports",       ON_WORKER, LANE_NET,     step_cut,             step_ports },
+	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
+	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
+	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           NULL },
+	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          step_limits },
+	{ "forwards",        ON_WORKER, LANE_NET,     step_swap_forwards,   undo_swap_forwards },
+	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,      NULL },
+	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,      NULL },
+	{ "pre_config_control_network", ON_WORKER, LANE_NET, step_control_network, NULL },
+	{ "pre_config_exp_network", ON_WORKER, LANE_NET, step_exp_network,  NULL },
+	{ "network_done",    ON_LOOP,   0,            step_network_done,    NULL },
+	{ "forward_ports",   ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports },
+	{ "boot",            ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot },
+	{ "post_config",     ON_LOOP,   0,            step_post_config,     undo_post_config },
+	{ 0 }
+};
+
+static void
+ended_set(struct job *job, void *ctx)
+{
+	struct change *change = ctx;
+	struct vnode *vnode = job_vnode(job);
+	struct net *net = job->daemon->net;
+	struct vn_error err = { 0 };
+
+	if (!vnode || !change)
+		return;
+	vnode->halting = false;
+	if (job->err.code == VN_OK) {
+		for (size_t i = 0; i < change->n_gone; i++)
+			net->ops->forward_release(net, &change->gone[i]);
+		job->result = vnode_object(vnode);
+		return;
+	}
+	if (!change->task.halt || vnode->observed == VNODE_RUNNING)
+		return;
+	/* It was halted for the change that is undone now: what ran is to run again. */
+	vnode_set_state(vnode, VNODE_STOPPED);
+	job_unlock(job, &vnode->lock);
+	if (job_begin(job->daemon, &verb_vnode_boot, job_find(job->daemon, job->parent), job->uid, vnode_job_params(vnode), NULL,
+		      &err) < 0) {
+		vnode_set_error(vnode, &err);
+		vnode_set_state(vnode, VNODE_FAILED);
+	}
+}
+
+const struct verb verb_vnode_set =
+	{ "vnode.set", 1, set_steps, load_set, free_change, ended_set };

@@ -1,0 +1,90 @@
+/* What a vnode's spec asks of this host, checked before anything is made. */
+#include "daemon/lifecycle.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int
+check_backend(struct daemon *daemon, const struct doc_vnode *spec, struct vn_error *err)
+{
+	const char *name = spec->backend ? spec->backend : daemon->config.default_backend;
+	char known[128] = "";
+
+	if (daemon_compute(daemon, name))
+		return 0;
+	for (size_t i = 0; i < DAEMON_COMPUTES && daemon->computes[i]; i++) {
+		size_t used = strlen(known);
+
+		snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+			 daemon->computes[i]->ops->name);
+	}
+	return vn_fail_at(err, "/backend", VN_E_UNSUPPORTED, "no backend '%s'; this host has: %s", name,
+			  known);
+}
+
+static int
+check_image(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+	    struct vn_error *err)
+{
+	const char *name = spec->image ? spec->image : daemon->config.default_image;
+	struct image *image;
+
+	if (!name)
+		return vn_fail_at(err, "/image", VN_E_INVALID, "missing, and default_image is not set in "
+				  "vnoded.conf");
+	/* A vnode that has its disk needs the image's name no more. */
+	if (self && self->image_sha256[0] && self->spec.image && spec->image &&
+	    strcmp(self->spec.image, spec->image) == 0)
+		return 0;
+	image = image_find(daemon, name);
+	if (!image || image->state == IMAGE_FAILED || image->state == IMAGE_ABSENT)
+		return vn_fail_at(err, "/image", VN_E_NOT_FOUND, "no image '%s'; add it with image.add",
+				  name);
+	return 0;
+}
+
+static int
+check_forwards(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+	       struct vn_error *err)
+{
+	const struct doc_forward *mine = spec->forwards.items;
+	char path[64];
+
+	if (spec->forwards.count && !spec->control)
+		return vn_fail_at(err, "/forwards", VN_E_INVALID, "forwards lead through the control "
+				  "network, which \"control\": false leaves out");
+	vn_list_each(struct vnode, other, &daemon->model->vnodes, link) {
+		const struct doc_forward *theirs = other->spec.forwards.items;
+
+		for (size_t i = 0; other != self && i < spec->forwards.count; i++)
+			for (size_t j = 0; j < other->spec.forwards.count; j++) {
+				if (mine[i].host != theirs[j].host ||
+				    mine[i].protocol != theirs[j].protocol ||
+				    (mine[i].address && theirs[j].address &&
+				     strcmp(mine[i].address, theirs[j].address) != 0))
+					continue;
+				snprintf(path, sizeof(path), "/forwards/%zu/host", i);
+				return vn_fail_at(err, path, VN_E_EXISTS, "host port %lld/%s is "
+						  "forwarded to vnode '%s' already",
+						  (long long)mine[i].host,
+						  protocol_words[mine[i].protocol],
+						  vnode_title(other));
+			}
+	}
+	return 0;
+}
+
+int
+lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		     uid_t uid, enum role role, struct vn_error *err)
+{
+	(void)uid;
+	if (check_backend(daemon, spec, err) < 0)
+		return -1;
+	if (spec->privileged && role < ROLE_ADMIN && !(self && self->spec.privileged))
+		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
+				  "namespace of its own and is for admins only");
+	if (check_image(daemon, spec, self, err) < 0)
+		return -1;
+	return check_forwards(daemon, spec, self, err);
+}

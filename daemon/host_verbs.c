@@ -1,0 +1,297 @@
+/*
+ * libvnode's host phase as a job of its own (an inner verb, at each start), its inverse, and the verbs
+ * over all vnodes. host.boot and host.halt are tolerant parents: one bad vnode never blocks the rest.
+ */
+#include "daemon/host_verbs.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "backends/modules.h"
+#include "daemon/lifecycle.h"
+#include "daemon/log.h"
+
+struct host_task {
+	struct net *net;
+	struct disk *disk;
+	struct compute *computes[DAEMON_COMPUTES];
+	struct lan_spec *lans;
+	size_t n_lans;
+	struct forward_spec *forwards;
+	size_t n_forwards;
+	struct vn_arena arena;
+	json_t *missing;
+};
+
+static void
+free_task(void *ctx)
+{
+	struct host_task *task = ctx;
+
+	json_decref(task->missing);
+	vn_arena_fini(&task->arena);
+	free(task);
+}
+
+static void
+copy_lans(struct host_task *task, const struct model *model)
+{
+	size_t count = 0;
+
+	vn_list_each(struct lan, lan, &model->lans, link)
+		count++;
+	task->lans = vn_arena_alloc(&task->arena, (count + 1) * sizeof(*task->lans));
+	vn_list_each(struct lan, lan, &model->lans, link)
+		task->lans[task->n_lans++] = (struct lan_spec){ lan->id,
+			vn_arena_strdup(&task->arena, lan->uuid), lan->mtu };
+}
+
+static void *
+load(struct job *job, struct vn_error *err)
+{
+	struct host_task *task = vn_alloc(sizeof(*task));
+
+	(void)err;
+	task->net = job->daemon->net;
+	task->disk = job->daemon->disk;
+	task->missing = json_array();
+	memcpy(task->computes, job->daemon->computes, sizeof(task->computes));
+	copy_lans(task, job->daemon->model);
+	return task;
+}
+
+/* ---- set-up ---- */
+
+static enum verdict
+step_root_pre_config(struct job *job, void *ctx, struct vn_error *err)
+{
+	static const char *const modules[] = { "overlay", "bridge", "veth", "nf_tables", "nft_nat",
+		"nft_masq", "nft_chain_nat", NULL };
+	struct host_task *task = ctx;
+
+	(void)job;
+	modules_load(modules);
+	return task->disk->ops->host_up(task->disk, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_root_pre_config_network(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct host_task *task = ctx;
+
+	(void)job;
+	if (task->net->ops->host_up(task->net, err) < 0)
+		return STEP_FAILED;
+	for (size_t i = 0; i < task->n_lans; i++)
+		if (task->net->ops->lan_up(task->net, &task->lans[i], err) < 0)
+			return STEP_FAILED;
+	return STEP_DONE;
+}
+
+static enum verdict
+step_root_post_config(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	job->daemon->torn_down = false;
+	return STEP_DONE;
+}
+
+static const struct step setup_steps[] = {
+	{ "root_pre_config",         ON_WORKER, LANE_DISK, step_root_pre_config,         NULL },
+	{ "root_pre_config_network", ON_WORKER, LANE_NET,  step_root_pre_config_network, NULL },
+	{ "root_post_config",        ON_LOOP,   0,         step_root_post_config,        NULL },
+	{ 0 }
+};
+
+/* ---- what is missing ---- */
+
+static void
+collect(json_t *missing, char **sentences)
+{
+	for (char **at = sentences; at && *at; at++)
+		json_array_append_new(missing, json_string(*at));
+	backend_free_strings(sentences);
+}
+
+static enum verdict
+step_probe(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct host_task *task = ctx;
+	char **sentences = NULL;
+
+	(void)job;
+	if (task->net->ops->missing(task->net, &sentences, err) == 0)
+		collect(task->missing, vn_take_ptr(&sentences));
+	if (task->disk->ops->missing(task->disk, &sentences, err) == 0)
+		collect(task->missing, vn_take_ptr(&sentences));
+	for (size_t i = 0; i < DAEMON_COMPUTES && task->computes[i]; i++)
+		if (task->computes[i]->ops->missing(task->computes[i], &sentences, err) == 0)
+			collect(task->missing, vn_take_ptr(&sentences));
+	return STEP_DONE;
+}
+
+static enum verdict
+step_tell(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct host_task *task = ctx;
+	json_t *sentence;
+	size_t i;
+
+	(void)err;
+	json_decref(job->daemon->missing);
+	job->daemon->missing = json_incref(task->missing);
+	json_array_foreach(task->missing, i, sentence)
+		vn_log_warning("host", "missing: %s", json_string_value(sentence));
+	return STEP_DONE;
+}
+
+static const struct step probe_steps[] = {
+	{ "probe", ON_WORKER, LANE_NET, step_probe, NULL },
+	{ "tell",  ON_LOOP,   0,        step_tell,  NULL },
+	{ 0 }
+};
+
+json_t *
+host_missing(const struct daemon *daemon)
+{
+	return daemon->missing ? json_incref(daemon->missing) : json_array();
+}
+
+/* ---- all vnodes ---- */
+
+static void
+begin_child(struct job *job, struct vnode *vnode, const struct verb *verb, json_t *params)
+{
+	struct vn_error err = { 0 };
+
+	if (job_begin(job->daemon, verb, job, job->uid, params, NULL, &err) == 0)
+		return;
+	job->children_failed++;
+	job->child_err = err;
+	json_array_append_new(job->failures, json_pack("{ss ss s[s]}", "code",
+		vn_code_word(err.code), "text", err.text, "about", vnode_title(vnode)));
+}
+
+static bool
+has_child(struct job *job, const struct vnode *vnode)
+{
+	struct job *holder = job_find(job->daemon, vnode->lock.holder);
+
+	return holder && holder->parent == job->id;
+}
+
+static enum verdict
+step_boot_all(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link)
+		if (vnode->wanted == VNODE_RUNNING && !has_child(job, vnode) &&
+		    verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
+			begin_child(job, vnode, &verb_vnode_boot, vnode_job_params(vnode));
+	return job->children ? STEP_WAIT : STEP_DONE;
+}
+
+/*
+ * The time each guest gets to end by itself so that all are down within the budget: the halting lane
+ * takes so many at a time, and half of the budget is kept for the killing.
+ */
+static int64_t
+grace_within(struct job *job, int64_t budget_ms)
+{
+	int64_t n = 0, rounds;
+
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link)
+		n += vnode->observed == VNODE_RUNNING;
+	rounds = (n + pool_width(job->daemon->pool, LANE_HALT) - 1) /
+		 pool_width(job->daemon->pool, LANE_HALT);
+	return rounds ? budget_ms / 2 / rounds : budget_ms / 2;
+}
+
+static enum verdict
+step_halt_all(struct job *job, void *ctx, struct vn_error *err)
+{
+	int64_t budget_ms = json_integer_value(json_object_get(job->params, "budget_ms"));
+	int64_t limit_ms = budget_ms ? grace_within(job, budget_ms) : 0;
+
+	(void)ctx;
+	(void)err;
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
+		json_t *params;
+
+		if (has_child(job, vnode) || verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
+			continue;
+		params = vnode_job_params(vnode);
+		if (budget_ms && limit_ms < (int64_t)(vnode->spec.grace_ns / 1000000))
+			json_object_set_new(params, "grace_ms", json_integer(limit_ms));
+		begin_child(job, vnode, &verb_vnode_halt, params);
+	}
+	return job->children ? STEP_WAIT : STEP_DONE;
+}
+
+static enum verdict
+step_root_down(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct host_task *task = ctx;
+
+	(void)job;
+	if (task->disk->ops->host_down(task->disk, err) < 0)
+		return STEP_FAILED;
+	return task->net->ops->host_down(task->net, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_forget_networks(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
+		vnode->runtime.network = false;
+		vnode_record(vnode);
+	}
+	job->daemon->torn_down = true;
+	job->daemon->refusal = "the host was torn down by host.teardown; restart vnoded to set it up "
+			       "again";
+	return STEP_DONE;
+}
+
+static const struct step boot_steps[] = {
+	{ "boot", ON_LOOP, 0, step_boot_all, NULL, STEP_TOLERANT },
+	{ 0 }
+};
+
+static const struct step halt_steps[] = {
+	{ "halt", ON_LOOP, 0, step_halt_all, NULL, STEP_TOLERANT },
+	{ 0 }
+};
+
+static const struct step teardown_steps[] = {
+	{ "halt",      ON_LOOP,   0,         step_halt_all,        NULL },
+	{ "root_down", ON_WORKER, LANE_NET,  step_root_down,       NULL },
+	{ "forget",    ON_LOOP,   0,         step_forget_networks, NULL },
+	{ 0 }
+};
+
+static void
+ended_all(struct job *job, void *ctx)
+{
+	unsigned failed = job->children_failed;
+
+	(void)ctx;
+	if (job->err.code == VN_OK && failed)
+		vn_fail(&job->err, job->child_err.code, "%u of %u vnodes failed; the first: %s",
+			failed, job->children_done > failed ? job->children_done : failed,
+			job->child_err.text);
+	job->result = json_pack("{sI sI}", "done", (json_int_t)(job->children_done > failed
+				? job->children_done - failed : 0), "failed", (json_int_t)failed);
+}
+
+const struct verb verb_host_setup =
+	{ "host.setup", 1, setup_steps, load, free_task, NULL, .of_a_life = true };
+const struct verb verb_host_probe =
+	{ "host.probe", 1, probe_steps, load, free_task, NULL, .of_a_life = true };
+const struct verb verb_host_boot = { "host.boot", 1, boot_steps, load, free_task, ended_all };
+const struct verb verb_host_halt = { "host.halt", 1, halt_steps, load, free_task, ended_all };
+const struct verb verb_host_teardown =
+	{ "host.teardown", 1, teardown_steps, load, free_task, NULL };

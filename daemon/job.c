@@ -1,0 +1,670 @@
+/*
+ * The runner of step tables. A job is advanced from the loop only, one step at a time; what surprises:
+ * the context of a worker step belongs to the worker until it is back. When the step's deadline passes
+ * first, the context is given up with the worker and the job goes on (backwards) with a new one.
+ */
+#include "daemon/job_inner.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/log.h"
+
+#define DEADLINE_TICKS 4		/* how often a deadline is looked at: it cannot see the queue */
+
+/* One run of one worker step; outlives its job when it is abandoned. */
+struct step_work {
+	struct work work;
+	struct daemon *daemon;
+	const struct verb *verb;
+	int64_t job;			/* 0 once abandoned */
+	step_fn *fn;
+	void *ctx;			/* owned until the work is back */
+	struct vn_error err;
+	enum verdict verdict;
+	bool started;			/* atomic: a thread is inside */
+	unsigned ticks;
+	struct vn_list link;
+};
+
+static void advance(struct job *job);
+
+static void
+on_advance(void *arg)
+{
+	struct step_work *ticket = arg;		/* only its daemon and job fields are used */
+	struct job *job = job_find(ticket->daemon, ticket->job);
+
+	free(ticket);
+	if (job && !job->finished && !job->work && !job->ticket)
+		advance(job);
+}
+
+/* Advances the job from the loop, never on the caller's stack. */
+static void
+schedule(struct job *job)
+{
+	struct step_work *ticket = vn_alloc(sizeof(*ticket));
+
+	ticket->daemon = job->daemon;
+	ticket->job = job->id;
+	loop_defer(job->daemon->loop, on_advance, ticket);
+}
+
+static const struct step *
+current(const struct job *job)
+{
+	return &job->verb->steps[job->state == JOB_UNDOING ? job->at - 1 : job->at];
+}
+
+static struct job_timing *
+current_timing(struct job *job)
+{
+	return &job->timing[current(job) - job->verb->steps];
+}
+
+static void
+begin_unwind(struct job *job, const struct vn_error *why)
+{
+	if (job->err.code == VN_OK)
+		job->err = *why;
+	if (job->unknown)
+		job->at++;
+	job->unknown = false;
+	job->state = JOB_UNDOING;
+	job_announce(job);
+}
+
+/* Moves to the step to run or undo next; false when there is none. */
+static bool
+pick_step(struct job *job)
+{
+	static const struct vn_error cancelled = { .code = VN_E_CANCELLED, .text = "cancelled" };
+
+	if (job->state == JOB_QUEUED) {
+		job->state = JOB_RUNNING;
+		job_announce(job);
+	}
+	if (job->state == JOB_RUNNING && job->cancelled && !job->committed)
+		begin_unwind(job, &cancelled);
+	if (job->state == JOB_RUNNING)
+		return job->at < job->n_steps;
+	for (; job->at > 0; job->at--)
+		if (job->verb->steps[job->at - 1].undo)
+			return true;
+	return false;
+}
+
+/* Takes the verdict of the current step into account; the caller advances. */
+static void
+settle(struct job *job, enum verdict verdict, const struct vn_error *err)
+{
+	const struct step *step = current(job);
+	struct job_timing *timing = current_timing(job);
+
+	timing->ms = (int64_t)(loop_now_ms(job->daemon->loop) - job->began_ms);
+	timing->state = verdict == STEP_FAILED ? TIMING_FAILED
+			: job->state == JOB_UNDOING ? TIMING_UNDONE : TIMING_DONE;
+	if (verdict == STEP_FAILED) {
+		assert(err && err->code != VN_OK);
+		vn_log(job->state == JOB_UNDOING ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "job",
+		       "%" PRId64 " %s: %s '%s' failed: %s", job->id, job->verb->method,
+		       job->state == JOB_UNDOING ? "undoing" : "step", step->name, err->text);
+	}
+	if (job->state == JOB_UNDOING) {
+		if (verdict == STEP_FAILED)
+			json_object_set_new(job->data, "undo_failed", json_string(err->text));
+		job->at--;
+	} else if (verdict == STEP_FAILED && job->committed) {
+		job->err = *err;		/* nothing is undone: the end is here */
+		job->at = job->n_steps;
+	} else if (verdict == STEP_FAILED) {
+		begin_unwind(job, err);
+	} else {
+		job->committed |= step->flags & STEP_COMMIT;
+		job->at++;
+	}
+}
+
+static bool
+is_undone_cleanly(const struct job *job)
+{
+	return !json_object_get(job->data, "undo_failed");
+}
+
+static void
+release(struct job *job, struct job_locked *locked)
+{
+	bool alive = locked->before && job_find(job->daemon, locked->before);
+
+	if (locked->lock && locked->lock->holder == job->id)
+		locked->lock->holder = alive ? locked->before : 0;
+}
+
+static void
+release_locks(struct job *job)
+{
+	struct job_locked *locked;
+
+	while ((locked = job->locked)) {
+		release(job, locked);
+		job->locked = locked->next;
+		free(locked);
+	}
+}
+
+static void
+tell_parent(struct job *job)
+{
+	struct job *parent = job->parent ? job_find(job->daemon, job->parent) : NULL;
+	struct vn_error none = { 0 };
+
+	if (!parent)
+		return;
+	parent->children--;
+	parent->children_done++;
+	if (job->err.code != VN_OK) {
+		json_t *failure = error_object(&job->err);
+
+		json_object_set(failure, "about", job->about);
+		json_object_set_new(failure, "job", json_integer(job->id));
+		json_array_append_new(parent->failures, failure);
+		if (!parent->children_failed++)
+			parent->child_err = job->err;
+		if (!(current(parent)->flags & STEP_TOLERANT) && parent->state == JOB_RUNNING)
+			vn_list_each(struct job, sibling, &job->daemon->jobs->list, link)
+				if (sibling->parent == parent->id && !sibling->finished)
+					job_cancel(sibling, NULL, &none);
+	}
+	if (!parent->children && parent->ticket)
+		job_resume(job->daemon, parent->ticket, NULL);
+	else if (!parent->parent)
+		job_announce(parent);		/* progress: so many of its children are done */
+}
+
+static void
+on_recorded(void *arg)
+{
+	struct job *job = arg;
+	struct job_waiter *waiter;
+
+	while ((waiter = job->waiters)) {
+		job->waiters = waiter->next;
+		waiter->fn(waiter->arg, job);
+		free(waiter);
+	}
+	job_free(job);
+}
+
+/* The end: states are settled, the row says so, whoever waits is told once that is on disk. */
+static void
+finish(struct job *job)
+{
+	struct daemon *daemon = job->daemon;
+
+	job->finished = true;
+	if (job->state != JOB_UNDOING)
+		job->state = job->err.code == VN_OK ? JOB_DONE : JOB_FAILED;
+	else
+		job->state = job->err.code == VN_E_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
+	if (!is_undone_cleanly(job))
+		vn_error_prefix(&job->err, "not everything could be undone (%s)",
+				json_string_value(json_object_get(job->data, "undo_failed")));
+	job->ended_us = event_time_now();
+	loop_remove(vn_take_ptr(&job->deadline));
+	loop_remove(vn_take_ptr(&job->timeout));
+	if (job->verb->ended)
+		job->verb->ended(job, job->ctx);
+	release_locks(job);
+	job_record_update(job);
+	job_announce(job);
+	vn_log(job->err.code == VN_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "job",
+	       "%" PRId64 " %s: %s%s%s in %" PRId64 " ms", job->id, job->verb->method,
+	       job_state_words[job->state], job->err.code ? ": " : "",
+	       job->err.code ? job->err.text : "", (job->ended_us - job->created_us) / 1000);
+	tell_parent(job);
+	store_after(daemon->store, on_recorded, job);
+}
+
+static void
+on_step_run(struct work *base)
+{
+	struct step_work *work = vn_container_of(base, struct step_work, work);
+
+	__atomic_store_n(&work->started, true, __ATOMIC_RELEASE);
+	work->verdict = work->fn(NULL, work->ctx, &work->err);
+	assert(work->verdict != STEP_WAIT);
+}
+
+static void
+free_work(struct step_work *work)
+{
+	if (work->ctx && work->verb->free)
+		work->verb->free(work->ctx);
+	vn_list_remove(&work->link);
+	free(work);
+}
+
+static void
+on_step_lost(struct work *base)
+{
+	struct step_work *work = vn_container_of(base, struct step_work, work);
+
+	vn_log_warning("job", "a call given up on came back: %s",
+		       work->verdict == STEP_DONE ? "it succeeded late" : work->err.text);
+	free_work(work);
+}
+
+static void
+on_step_done(struct work *base)
+{
+	struct step_work *work = vn_container_of(base, struct step_work, work);
+	struct job *job = job_find(work->daemon, work->job);
+
+	assert(job && job->work == work);
+	loop_remove(vn_take_ptr(&job->deadline));
+	job->work = NULL;
+	job->ctx = vn_take_ptr(&work->ctx);
+	settle(job, work->verdict, &work->err);
+	free_work(work);
+	advance(job);
+}
+
+static void
+give_up(struct job *job, const struct step *step)
+{
+	struct vn_error err = { 0 }, again = { 0 };
+	struct step_work *work = vn_take_ptr(&job->work);
+
+	vn_fail(&err, VN_E_TIMEOUT, "'%s' did not end in time; whether it took effect is unknown",
+		step->name);
+	work->job = 0;
+	pool_abandon(&work->work);	/* work->ctx goes with it */
+	job->ctx = job->verb->load(job, &again);
+	if (!job->ctx)
+		vn_log_error("job", "%" PRId64 ": cannot be undone: %s", job->id, again.text);
+	job->unknown = job->state == JOB_RUNNING;
+	settle(job, STEP_FAILED, &err);
+	if (job->ctx)
+		advance(job);
+	else
+		finish(job);
+}
+
+static uint64_t
+tick_ms(const struct job *job)
+{
+	uint64_t deadline_ms = job->daemon->config.step_timeout_ns / 1000000;
+
+	return deadline_ms / DEADLINE_TICKS + 1;
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct job *job = arg;
+
+	loop_remove(vn_take_ptr(&job->deadline));
+	if (__atomic_load_n(&job->work->started, __ATOMIC_ACQUIRE) &&
+	    ++job->work->ticks >= DEADLINE_TICKS) {
+		give_up(job, current(job));
+		return;
+	}
+	job->deadline = loop_add_timer(job->daemon->loop, tick_ms(job), on_deadline, job);
+}
+
+/* The journal entry is on disk: now the effect may happen. */
+static void
+on_journalled(void *arg)
+{
+	struct step_work *work = arg;
+	struct job *job = job_find(work->daemon, work->job);
+
+	assert(job && job->work == work);
+	job->deadline = loop_add_timer(job->daemon->loop, tick_ms(job), on_deadline, job);
+	pool_submit(job->daemon->pool, &work->work);
+}
+
+static void
+submit(struct job *job, const struct step *step, step_fn *fn)
+{
+	struct step_work *work = vn_alloc(sizeof(*work));
+
+	work->work = (struct work){ .lane = step->lane, .run = on_step_run,
+				    .done = on_step_done, .lost = on_step_lost };
+	work->daemon = job->daemon;
+	work->verb = job->verb;
+	work->job = job->id;
+	work->fn = fn;
+	work->ctx = vn_take_ptr(&job->ctx);
+	vn_list_init(&work->link);
+	vn_list_append(&job->daemon->jobs->works, &work->link);
+	job->work = work;
+	job_record_update(job);
+	store_after(job->daemon->store, on_journalled, work);
+}
+
+/* Runs steps until one has to wait, then returns to the loop. */
+static void
+advance(struct job *job)
+{
+	while (pick_step(job)) {
+		const struct step *step = current(job);
+		step_fn *fn = job->state == JOB_UNDOING ? step->undo : step->run;
+		struct vn_error err = { 0 };
+		enum verdict verdict;
+
+		job->began_ms = loop_now_ms(job->daemon->loop);
+		current_timing(job)->state = TIMING_RUNNING;
+		if (step->place == ON_WORKER) {
+			submit(job, step, fn);
+			if (!job->parent)
+				job_announce(job);
+			return;
+		}
+		job->ticket = ++job->daemon->jobs->last_ticket;
+		table_set(&job->daemon->jobs->tickets, (int64_t)job->ticket, job);
+		verdict = fn(job, job->ctx, &err);
+		if (verdict == STEP_WAIT) {
+			job_record_update(job);
+			if (!job->parent)
+				job_announce(job);
+			return;
+		}
+		table_remove(&job->daemon->jobs->tickets, (int64_t)job->ticket);
+		job->ticket = 0;
+		settle(job, verdict, &err);
+	}
+	finish(job);
+}
+
+struct answer {				/* of a wait, on its way through the loop */
+	struct daemon *daemon;
+	uint64_t ticket;
+	struct vn_error err;
+};
+
+static void
+on_answer(void *arg)
+{
+	struct answer *answer = arg;
+	struct job *job = table_remove(&answer->daemon->jobs->tickets, (int64_t)answer->ticket);
+
+	if (job) {
+		bool failed = answer->err.code != VN_OK;
+
+		job->ticket = 0;
+		if (!failed && job->children_failed && !(current(job)->flags & STEP_TOLERANT)) {
+			failed = true;
+			answer->err = job->child_err;
+		}
+		if (!(current(job)->flags & STEP_TOLERANT))
+			job->children_failed = 0;
+		settle(job, failed ? STEP_FAILED : STEP_DONE, &answer->err);
+		advance(job);
+	}
+	free(answer);
+}
+
+void
+job_resume(struct daemon *daemon, uint64_t ticket, const struct vn_error *err)
+{
+	struct answer *answer;
+
+	if (!table_get(&daemon->jobs->tickets, (int64_t)ticket))
+		return;
+	answer = vn_alloc(sizeof(*answer));
+	answer->daemon = daemon;
+	answer->ticket = ticket;
+	if (err)
+		answer->err = *err;
+	loop_defer(daemon->loop, on_answer, answer);
+}
+
+uint64_t
+job_ticket(const struct job *job)
+{
+	return job->ticket;
+}
+
+static void
+on_timeout(void *arg)
+{
+	struct job *job = arg;
+	struct vn_error why = { 0 }, ignored;
+
+	loop_remove(vn_take_ptr(&job->timeout));
+	vn_fail(&why, VN_E_TIMEOUT, "not done within the time the caller gave (timeout_ms)");
+	job_cancel(job, &why, &ignored);
+}
+
+struct job *
+job_new(struct daemon *daemon, const struct verb *verb, int64_t id)
+{
+	struct job *job = vn_alloc(sizeof(*job));
+
+	job->daemon = daemon;
+	job->verb = verb;
+	job->id = id;
+	while (verb->steps[job->n_steps].name)
+		job->n_steps++;
+	job->timing = vn_alloc_array(job->n_steps + 1, sizeof(*job->timing));
+	job->data = json_object();
+	job->about = json_array();
+	job->failures = json_array();
+	vn_list_init(&job->link);
+	vn_list_append(&daemon->jobs->list, &job->link);
+	table_set(&daemon->jobs->by_id, id, job);
+	return job;
+}
+
+void
+job_free(struct job *job)
+{
+	struct jobs *jobs = job->daemon->jobs;
+	struct job_waiter *waiter;
+
+	release_locks(job);
+	while ((waiter = job->waiters)) {
+		job->waiters = waiter->next;
+		free(waiter);
+	}
+	if (job->ticket)
+		table_remove(&jobs->tickets, (int64_t)job->ticket);
+	loop_remove(job->deadline);
+	loop_remove(job->timeout);
+	if (job->ctx && job->verb->free)
+		job->verb->free(job->ctx);
+	table_remove(&jobs->by_id, job->id);
+	vn_list_remove(&job->link);
+	json_decref(job->params);
+	json_decref(job->data);
+	json_decref(job->about);
+	json_decref(job->failures);
+	json_decref(job->result);
+	free(job->timing);
+	free(job);
+}
+
+int
+job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, int64_t uid,
+	  VN_TAKES json_t *params, struct job **ret, struct vn_error *err)
+{
+	struct job *job = job_new(daemon, verb, ++daemon->jobs->last_id);
+	json_t *timeout = json_object_get(params, "timeout_ms");
+
+	job->parent = parent ? parent->id : 0;
+	job->uid = uid;
+	job->params = params;
+	job->created_us = event_time_now();
+	job->ctx = verb->load(job, err);
+	if (!job->ctx) {
+		daemon->jobs->last_id--;	/* nobody has seen the number */
+		job_free(job);
+		return -1;
+	}
+	if (parent)
+		parent->children++;
+	job_record_insert(job);
+	if (json_integer_value(timeout) > 0)
+		job->timeout = loop_add_timer(daemon->loop, (uint64_t)json_integer_value(timeout),
+					      on_timeout, job);
+	if (ret)
+		*ret = job;
+	if (job->n_steps)
+		schedule(job);
+	else
+		advance(job);	/* begun and ended in one commit: nothing for a restart to resume */
+	return 0;
+}
+
+static bool
+is_ancestor(const struct daemon *daemon, int64_t id, const struct job *job)
+{
+	for (; job; job = job->parent ? job_find(daemon, job->parent) : NULL)
+		if (job->id == id)
+			return true;
+	return false;
+}
+
+int
+job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err)
+{
+	struct job_locked *locked;
+
+	if (lock->holder == job->id)
+		return 0;
+	if (lock->holder && !is_ancestor(job->daemon, lock->holder, job)) {
+		struct job *holder = job_find(job->daemon, lock->holder);
+
+		job->daemon->jobs->blocker = lock->holder;
+		return vn_fail(err, VN_E_BUSY, "%s is held by job %" PRId64 " (%s); wait for it "
+			       "with job.wait or end it with job.cancel", what, lock->holder,
+			       holder ? holder->verb->method : "ended");
+	}
+	locked = vn_alloc(sizeof(*locked));
+	*locked = (struct job_locked){ lock, lock->holder, job->locked };
+	job->locked = locked;
+	lock->holder = job->id;
+	return 0;
+}
+
+void
+job_unlock(struct job *job, struct job_lock *lock)
+{
+	for (struct job_locked *locked = job->locked; locked; locked = locked->next)
+		if (locked->lock == lock) {
+			release(job, locked);
+			locked->lock = NULL;
+		}
+}
+
+int64_t
+job_blocker(const struct daemon *daemon)
+{
+	return daemon->jobs->blocker;
+}
+
+int
+job_cancel(struct job *job, const struct vn_error *why, struct vn_error *err)
+{
+	struct vn_error none;
+
+	if (job->finished || job->state == JOB_UNDOING)
+		return vn_fail(err, VN_E_STATE, "job %" PRId64 " is %s already", job->id,
+			       job->finished ? "ended" : "being undone");
+	if (job->committed)
+		return vn_fail(err, VN_E_STATE, "job %" PRId64 " is past its commit point and can "
+			       "only go on", job->id);
+	job->cancelled = true;
+	if (job->abort_flag)
+		__atomic_store_n(job->abort_flag, true, __ATOMIC_RELAXED);
+	if (why && job->err.code == VN_OK)
+		job->err = *why;
+	if (job->children) {
+		vn_list_each(struct job, child, &job->daemon->jobs->list, link)
+			if (child->parent == job->id && !child->finished)
+				job_cancel(child, why, &none);
+	} else if (job->ticket) {
+		static const struct vn_error cancelled = { .code = VN_E_CANCELLED,
+							   .text = "cancelled" };
+
+		job_resume(job->daemon, job->ticket, why ? why : &cancelled);
+	}
+	return 0;
+}
+
+struct job *
+job_find(const struct daemon *daemon, int64_t id)
+{
+	return daemon->jobs ? table_get(&daemon->jobs->by_id, id) : NULL;
+}
+
+uint64_t
+job_watch(struct job *job, void (*fn)(void *arg, struct job *job), void *arg)
+{
+	struct job_waiter *waiter = vn_alloc(sizeof(*waiter));
+
+	*waiter = (struct job_waiter){ ++job->daemon->jobs->last_ticket, fn, arg, job->waiters };
+	job->waiters = waiter;
+	return waiter->id;
+}
+
+void
+job_unwatch(struct job *job, uint64_t watch)
+{
+	for (struct job_waiter **at = &job->waiters; *at; at = &(*at)->next) {
+		struct job_waiter *waiter = *at;
+
+		if (waiter->id != watch)
+			continue;
+		*at = waiter->next;
+		free(waiter);
+		return;
+	}
+}
+
+void
+job_note(struct job *job, const char *key, VN_TAKES json_t *value)
+{
+	json_object_set_new(job->data, key, value);
+}
+
+size_t
+jobs_active(const struct jobs *jobs)
+{
+	return jobs->by_id.used;
+}
+
+struct vn_list *
+jobs_list(struct jobs *jobs)
+{
+	return &jobs->list;
+}
+
+void
+jobs_resume(struct daemon *daemon)
+{
+	vn_list_each(struct job, job, &daemon->jobs->list, link)
+		if (job->recovered) {
+			job->recovered = false;
+			schedule(job);
+		}
+}
+
+void
+jobs_close(struct jobs *jobs)
+{
+	if (!jobs)
+		return;
+	vn_list_each_safe(struct job, job, &jobs->list, link)
+		job_free(job);
+	vn_list_each_safe(struct step_work, work, &jobs->works, link)
+		free_work(work);
+	table_fini(&jobs->by_id);
+	table_fini(&jobs->tickets);
+	requests_free(jobs);
+	free(jobs);
+}

@@ -1,0 +1,176 @@
+#pragma once
+/*
+ * Jobs: persistent, cancellable operations made of steps. A verb's step table says the order, what
+ * undoes what, what the client sees as progress, and what the journal holds. Thread: loop.
+ *
+ * The rules (DESIGN section 5):
+ * - A step happens completely or cleans up after itself; a failure undoes the steps before it, in
+ *   reverse. A step that ran past its deadline has an unknown outcome and is undone as well.
+ * - Steps are safe to repeat. Before a worker step runs, its row in `jobs` is on disk. After a crash a
+ *   job goes on at that step (in the same direction); after a reboot of the machine, which takes all
+ *   effects of earlier steps along, a forward job begins again.
+ * - Worker steps see only `ctx`; loop steps may touch the model and must not block.
+ * - Past a step marked STEP_COMMIT a job only goes forward.
+ */
+
+#include <jansson.h>
+
+#include "daemon/daemon.h"
+
+enum step_place { ON_LOOP, ON_WORKER };
+enum verdict { STEP_DONE, STEP_FAILED, STEP_WAIT };
+
+struct job;
+typedef enum verdict step_fn(struct job *job, void *ctx, struct vn_error *err);
+
+#define STEP_COMMIT   1u	/* once this step is done, nothing is undone any more */
+#define STEP_TOLERANT 2u	/* failed children do not fail the step; they are counted in the result */
+
+struct step {			/* the end of a table has no name */
+	const char *name;
+	enum step_place place;
+	enum pool_lane lane;
+	step_fn *run, *undo;	/* undo: NULL where there is nothing to undo */
+	unsigned flags;
+};
+
+struct verb {
+	const char *method;	/* as in the method table, or an inner verb: "lan.create" */
+	int version;		/* raised whenever the step table changes its meaning */
+	const struct step *steps;
+	/*
+	 * Reads job->params, takes the locks and copies what the steps need. Called when the job is
+	 * made, after a restart, and after a step was abandoned (the locks are held then already).
+	 * NULL with err: the job is not made.
+	 */
+	void *(*load)(struct job *job, struct vn_error *err);
+	void (*free)(void *ctx);
+	/* Once, at the end, before the end is recorded: settles states. ctx may be NULL (load failed). */
+	void (*ended)(struct job *job, void *ctx);
+	bool of_a_life;		/* belongs to one life of the daemon: forgotten by the next */
+	bool anew;		/* its steps hand each other what no row keeps: after a restart it begins
+				   at its first step */
+};
+
+/* Ends with a NULL; verbs of all modules, found again by method after a restart. */
+extern const struct verb *const verbs[];
+
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_UNDOING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+extern const char *const job_state_words[];
+
+/* What a vnode, LAN, image or topology carries so that one job at a time may change it. */
+struct job_lock {
+	int64_t holder;		/* job id; 0: free */
+};
+
+struct job_waiter;
+struct job_locked;
+struct step_work;
+
+struct job_timing {
+	int64_t ms;
+	enum { TIMING_NONE, TIMING_RUNNING, TIMING_DONE, TIMING_FAILED, TIMING_UNDONE } state;
+};
+
+struct job {
+	/* set at birth */
+	struct daemon *daemon;
+	const struct verb *verb;
+	int64_t id, parent, uid;
+	json_t *params;		/* persistent */
+	size_t n_steps;
+
+	/* persistent, written with the next journal entry */
+	enum job_state state;
+	size_t at;		/* step that runs or is to run; when undoing: that is being undone */
+	json_t *data;		/* the steps' own notes; an object */
+	json_t *about;		/* names of the vnodes it concerns; an array */
+	int64_t created_us, ended_us;
+
+	/* of this life */
+	void *ctx;
+	struct vn_error err;	/* why it failed; VN_OK */
+	json_t *result;		/* of a done job; NULL: {} */
+	struct job_timing *timing;
+	bool cancelled, committed, recovered, finished;
+	bool unknown;		/* the step at `at` was abandoned: undo it too */
+	uint64_t ticket;	/* of the wait it is in; 0: none */
+	bool *abort_flag;	/* in ctx; set (atomically) by job_cancel for a long worker step to see */
+	uint64_t bytes_done, bytes_total;	/* of a download; total 0: unknown */
+	uint64_t began_ms;	/* of the current step */
+	struct step_work *work;	/* being run by a worker */
+	struct watch *deadline, *timeout;
+	unsigned children, children_done, children_failed;
+	struct vn_error child_err;
+	json_t *failures;	/* [{vnode|lan, code, text}] of failed children */
+	struct job_waiter *waiters;
+	struct job_locked *locked;
+	struct vn_list link;
+};
+
+struct jobs;
+int jobs_open(struct daemon *daemon, struct jobs **ret, struct vn_error *err);
+void jobs_close(struct jobs *jobs);
+
+/* Makes again the jobs that a crash interrupted; they wait for jobs_resume. rebooted: see above.
+ * Errors: VN_E_UNSUPPORTED a journal of an unknown verb or version; the text says the cure. */
+int jobs_load(struct daemon *daemon, bool rebooted, struct vn_error *err);
+void jobs_resume(struct daemon *daemon);
+/* Number of jobs that have not ended. */
+size_t jobs_active(const struct jobs *jobs);
+struct vn_list *jobs_list(struct jobs *jobs);	/* of struct job by `link`, oldest first */
+
+/*
+ * Makes and starts a job. params is taken. parent NULL: none; a child counts for its parent, which is
+ * resumed when all its children have ended. Errors: what verb->load says (VN_E_BUSY …).
+ */
+int job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, int64_t uid,
+	      VN_TAKES json_t *params, struct job **ret, struct vn_error *err);
+
+/*
+ * What every changing handler ends with: looks the request_id up, makes the job and answers the call
+ * now or when the job ends. params is taken. Returns 0, or -1 with err.
+ */
+int job_answer(struct call *call, const struct change_params *change, const struct verb *verb,
+	       VN_TAKES json_t *params, struct vn_error *err);
+/* The same for a call that turns out to have nothing to do: a job that is done at once, so that clients
+ * see one form of answer. */
+int job_answer_nothing(struct call *call, const struct change_params *change, const char *method,
+		       VN_TAKES json_t *result, struct vn_error *err);
+/* Answers with a job that exists already (a second request for the same image). */
+int job_answer_same(struct call *call, const struct change_params *change, struct job *job,
+		    struct vn_error *err);
+
+/* Takes a lock until the job ends. A job may take what an ancestor holds. VN_E_BUSY names `what` and
+ * the holder; err carries no job number: see job_blocker. */
+int job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err);
+/* The job whose lock was in the way of the last failed job_lock or job_begin; for data.job. */
+int64_t job_blocker(const struct daemon *daemon);
+/* Gives a lock back before the job ends, or because its object is about to be freed. */
+void job_unlock(struct job *job, struct job_lock *lock);
+
+/* A ticket for the wait that the running loop step is about to begin (STEP_WAIT). */
+uint64_t job_ticket(const struct job *job);
+/* Ends that wait: err NULL: the step is done. A void ticket is ignored. Takes effect from the loop. */
+void job_resume(struct daemon *daemon, uint64_t ticket, const struct vn_error *err);
+
+/* Asks a job to end: the step that runs is finished, then everything is undone. VN_E_STATE: ended
+ * already, or past the point where only going on makes sense. */
+int job_cancel(struct job *job, const struct vn_error *why, struct vn_error *err);
+
+/* NULL when there is no such job that has not ended. */
+struct job *job_find(const struct daemon *daemon, int64_t id);
+/* Calls fn(arg, job) when the job ends (before it is freed), unless forgotten by job_unwatch. */
+uint64_t job_watch(struct job *job, void (*fn)(void *arg, struct job *job), void *arg);
+void job_unwatch(struct job *job, uint64_t watch);
+
+/* The wire object; a new reference. full: with steps, result and error. */
+json_t *job_object(const struct job *job, bool full);
+/* The wire object of any job, ended ones from the database; NULL when there is none. */
+json_t *job_object_by_id(struct daemon *daemon, int64_t id);
+
+/* Publishes a job.state event as the job is now; for progress within a step. */
+void job_announce(struct job *job);
+
+/* Steps' own notes become part of the next journal entry; value is taken. */
+void job_note(struct job *job, const char *key, VN_TAKES json_t *value);

@@ -1,0 +1,325 @@
+/*
+ * Compares a document with what is. Everything that can be refused is refused here, before anything is
+ * touched; what is only named (a vnode that the file no longer has) becomes an action `keep` without
+ * --prune, so that nobody loses a disk by a typing error.
+ */
+#include "daemon/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/lifecycle.h"
+
+struct planning {
+	struct daemon *daemon;
+	const struct plan_options *options;
+	struct document document;
+	struct vn_arena arena;
+	struct topology *topology;	/* NULL: new */
+	json_t *plan;
+};
+
+static json_t *
+list_of(struct planning *p, const char *key)
+{
+	json_t *list = json_object_get(p->plan, key);
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(p->plan, key, list);
+	}
+	return list;
+}
+
+static void
+add_action(struct planning *p, const char *action, const char *kind, const char *name,
+	   const char *how, json_t *fields)
+{
+	json_t *object = json_pack("{ss ss ss}", "action", action, "kind", kind, "name", name);
+
+	if (how)
+		json_object_set_new(object, "how", json_string(how));
+	if (fields)
+		json_object_set(object, "fields", fields);
+	json_array_append_new(list_of(p, "actions"), object);
+}
+
+static json_t *
+member_spec(const struct doc_member *member)
+{
+	json_t *spec = schema_encode(doc_member_fields, member);
+	json_t *list = json_object_get(spec, "address");
+
+	/* One form for one address, whichever way it was written: member_export's. */
+	if (json_is_array(list) && json_array_size(list) == 1) {
+		json_t *only = json_incref(json_array_get(list, 0));
+
+		json_object_set_new(spec, "address", only);
+	}
+	return spec;
+}
+
+/* {lan: member} of one vnode, as the document has it. */
+static json_t *
+members_of(struct planning *p, const char *vnode)
+{
+	const struct doc_lan *lans = p->document.lans.items;
+	json_t *members = json_object();
+
+	for (size_t i = 0; i < p->document.lans.count; i++) {
+		const struct doc_member *list = lans[i].members.items;
+
+		for (size_t m = 0; m < lans[i].members.count; m++)
+			if (strcmp(list[m].key, vnode) == 0)
+				json_object_set_new(members, lans[i].key, member_spec(&list[m]));
+	}
+	return members;
+}
+
+static int
+refuse_class(struct planning *p, const char *name, json_t *fields, struct vn_error *err)
+{
+	char path[160];
+	size_t i;
+	json_t *field;
+
+	json_array_foreach(fields, i, field) {
+		const char *key = json_string_value(field);
+		bool is_image = strcmp(key, "image") == 0;
+
+		if (change_class_of(key) != CHANGE_RECREATE ||
+		    (is_image && p->options->allow_recreate))
+			continue;
+		snprintf(path, sizeof(path), "/vnodes/%s/%s", name, key);
+		return vn_fail_at(err, path, VN_E_INVALID, is_image
+			? "a change of the image needs a fresh disk: allow it with allow_recreate"
+			: "cannot be changed: destroy the vnode and create it anew");
+	}
+	return 0;
+}
+
+static int
+plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc,
+	    struct vn_error *err)
+{
+	json_t *spec = schema_encode(doc_vnode_fields, doc);
+	json_t *members = members_of(p, doc->key), *before = change_members_now(vnode);
+	json_t *fields = json_array(), *item;
+	enum change_class class = change_compare(vnode->spec_json, spec, fields);
+	bool members_differ = !json_equal(members, before);
+	int status = 0;
+
+	if (members_differ) {
+		json_array_append_new(fields, json_string("interfaces"));
+		if (class < CHANGE_RESTART)
+			class = CHANGE_RESTART;
+	}
+	item = json_pack("{sI sO sO sO sO}", "vmid", (json_int_t)vnode->vmid, "spec", spec,
+			 "members", members, "spec_before", vnode->spec_json, "members_before",
+			 before);
+	if (!members_differ) {
+		json_object_del(item, "members");
+		json_object_del(item, "members_before");
+	}
+	status = refuse_class(p, doc->key, fields, err);
+	if (status == 0 && class != CHANGE_NONE) {
+		add_action(p, "change", "vnode", doc->key, change_class_words[class], fields);
+		json_array_append(list_of(p, class == CHANGE_RECREATE ? "recreate" : "change"), item);
+	}
+	if (status == 0 && vnode->wanted == VNODE_RUNNING && vnode->observed != VNODE_RUNNING) {
+		add_action(p, "boot", "vnode", doc->key, NULL, NULL);
+		json_array_append_new(list_of(p, "boot"), json_integer(vnode->vmid));
+	}
+	json_decref(spec);
+	json_decref(members);
+	json_decref(before);
+	json_decref(fields);
+	json_decref(item);
+	return status;
+}
+
+static int
+plan_vnode(struct planning *p, const struct doc_vnode *doc, struct vn_error *err)
+{
+	struct vnode *vnode = p->topology ? table_get_text(&p->topology->vnodes_by_name, doc->key)
+					  : NULL;
+	json_t *create = json_object_get(p->plan, "create");
+	char path[160];
+
+	if (lifecycle_check_spec(p->daemon, doc, vnode, p->options->uid, p->options->role, err) < 0) {
+		snprintf(path, sizeof(path), "/vnodes/%s", doc->key);
+		vn_error_prefix_path(err, path);
+		return -1;
+	}
+	if (vnode)
+		return plan_change(p, vnode, doc, err);
+	add_action(p, "create", "vnode", doc->key, NULL, NULL);
+	json_object_set_new(json_object_get(create, "vnodes"), doc->key,
+			    schema_encode(doc_vnode_fields, doc));
+	return 0;
+}
+
+/* An address of a LAN inside the control network would not be reachable from either. */
+static int
+check_overlap(struct planning *p, const struct doc_lan *lan, const struct doc_member *member,
+	      struct vn_error *err)
+{
+	const struct backend_env *env = &p->daemon->env;
+
+	for (size_t i = 0; i < member->addresses.count; i++) {
+		const char *text = ((const char **)member->addresses.items)[i];
+		struct vn_cidr cidr;
+		char path[160];
+
+		if (vn_cidr_parse(text, &cidr, err) < 0)
+			return -1;
+		if (!vn_cidr_overlap(&cidr, &env->control4) && !vn_cidr_overlap(&cidr, &env->control6))
+			continue;
+		snprintf(path, sizeof(path), "/lans/%s/members/%s/address", lan->key, member->key);
+		return vn_fail_at(err, path, VN_E_INVALID, "%s overlaps the control network; choose "
+				  "another network, or another control_network in vnoded.conf", text);
+	}
+	return 0;
+}
+
+static int
+plan_lan(struct planning *p, const struct doc_lan *doc, struct vn_error *err)
+{
+	struct lan *lan = p->topology ? table_get_text(&p->topology->lans_by_name, doc->key) : NULL;
+	const struct doc_member *list = doc->members.items;
+	json_t *create = json_object_get(p->plan, "create"), *members;
+
+	for (size_t i = 0; i < doc->members.count; i++)
+		if (check_overlap(p, doc, &list[i], err) < 0)
+			return -1;
+	if (lan && lan->mtu != (unsigned)doc->mtu) {
+		add_action(p, "change", "lan", doc->key, "live", NULL);
+		json_array_append_new(list_of(p, "mtu"), json_pack("{sI sI sI}", "id",
+			(json_int_t)lan->id, "mtu", (json_int_t)doc->mtu, "mtu_before",
+			(json_int_t)lan->mtu));
+	}
+	if (!lan)
+		add_action(p, "create", "lan", doc->key, NULL, NULL);
+	/* Members that are new vnodes are made with them, in new and in old LANs. */
+	members = json_object();
+	for (size_t i = 0; i < doc->members.count; i++)
+		if (json_object_get(json_object_get(create, "vnodes"), list[i].key))
+			json_object_set_new(members, list[i].key, member_spec(&list[i]));
+	if (!lan || json_object_size(members))
+		json_object_set_new(json_object_get(create, "lans"), doc->key,
+				    json_pack("{sI sO}", "mtu", (json_int_t)doc->mtu, "members",
+					      members));
+	json_decref(members);
+	return 0;
+}
+
+static bool
+has_key(const struct field_array *array, size_t size, const char *key)
+{
+	for (size_t i = 0; i < array->count; i++)
+		if (strcmp(*(const char **)((char *)array->items + i * size), key) == 0)
+			return true;
+	return false;
+}
+
+static void
+plan_removals(struct planning *p)
+{
+	const char *action = p->options->prune ? "destroy" : "keep";
+
+	if (!p->topology)
+		return;
+	vn_list_each(struct vnode, vnode, &p->topology->vnodes, in_topology) {
+		if (has_key(&p->document.vnodes, sizeof(struct doc_vnode), vnode->name))
+			continue;
+		add_action(p, action, "vnode", vnode->name, NULL, NULL);
+		if (p->options->prune)
+			json_array_append_new(list_of(p, "remove"), json_integer(vnode->vmid));
+	}
+	vn_list_each(struct lan, lan, &p->topology->lans, in_topology) {
+		if (has_key(&p->document.lans, sizeof(struct doc_lan), lan->name))
+			continue;
+		add_action(p, action, "lan", lan->name, NULL, NULL);
+		if (p->options->prune)
+			json_array_append_new(list_of(p, "remove_lans"), json_integer(lan->id));
+	}
+}
+
+static json_t *
+own_fields(const struct document *document, const char *name)
+{
+	struct document own = *document;
+
+	own.topology = name;
+	own.vnodes = own.lans = (struct field_array){ 0 };
+	return schema_encode(document_fields, &own);
+}
+
+static void
+plan_fields(struct planning *p)
+{
+	const char *name = p->document.topology;
+	struct document none = { 0 };
+	json_t *fields = own_fields(&p->document, name);
+	json_t *before = own_fields(p->topology ? &p->topology->document : &none, name);
+
+	if (p->topology && json_equal(fields, before)) {
+		json_decref(fields);
+		json_decref(before);
+		return;
+	}
+	if (p->topology)
+		add_action(p, "change", "topology", name, "live", NULL);
+	json_object_set_new(p->plan, "fields", fields);
+	json_object_set_new(p->plan, "fields_before", before);
+}
+
+static int
+make(struct planning *p, struct vn_error *err)
+{
+	const struct doc_vnode *vnodes = p->document.vnodes.items;
+	const struct doc_lan *lans = p->document.lans.items;
+
+	p->topology = topology_find(p->daemon, p->document.topology);
+	p->plan = json_pack("{ss s[] s{s{} s{}}}", "topology", p->document.topology, "actions",
+			    "create", "vnodes", "lans");
+	for (size_t i = 0; i < p->document.vnodes.count; i++)
+		if (plan_vnode(p, &vnodes[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < p->document.lans.count; i++)
+		if (plan_lan(p, &lans[i], err) < 0)
+			return -1;
+	plan_removals(p);
+	plan_fields(p);
+	return 0;
+}
+
+int
+plan_make(struct daemon *daemon, json_t *document, const struct plan_options *options, json_t **ret,
+	  struct vn_error *err)
+{
+	struct planning p = { .daemon = daemon, .options = options };
+	int status = document_decode(document, &p.arena, &p.document, err);
+
+	if (status == 0)
+		status = make(&p, err);
+	if (status < 0)
+		vn_error_prefix_path(err, "/document");
+	else
+		*ret = json_incref(p.plan);
+	json_decref(p.plan);
+	vn_arena_fini(&p.arena);
+	return status;
+}
+
+bool
+plan_is_empty(json_t *plan)
+{
+	json_t *actions = json_object_get(plan, "actions"), *action;
+	size_t i;
+
+	json_array_foreach(actions, i, action)
+		if (strcmp(json_string_value(json_object_get(action, "action")), "keep") != 0)
+			return false;
+	return true;
+}

@@ -1,0 +1,278 @@
+/*
+ * Steps that block: each calls one backend and happens wholly or not at all. They run on a worker and
+ * see only their task; a step that a job does not need says STEP_DONE at once.
+ */
+#include "daemon/steps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static enum verdict
+verdict(int status)
+{
+	return status < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+enum verdict
+step_create(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	return verdict(task->disk->ops->create(task->disk, &task->disk_spec, err));
+}
+
+enum verdict
+undo_create(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	return verdict(task->disk->ops->destroy(task->disk, &task->disk_spec, err));
+}
+
+/* Mounts, injects, unmounts. Unshifted, since the namespaces may not be there yet: what root writes
+ * here is on disk what root of the guest would have written. */
+enum verdict
+step_pre_config(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+	struct disk_spec plain = task->disk_spec;
+	struct vn_error ignored;
+	char root[PATH_MAX];
+	int status;
+
+	(void)job;
+	if (task->files_stand || !task->boot)
+		return STEP_DONE;
+	plain.userns = NULL;
+	if (task->disk->ops->unmount(task->disk, &plain, err) < 0 ||	/* whatever stood there */
+	    task->disk->ops->mount(task->disk, &plain, root, err) < 0)
+		return STEP_FAILED;
+	status = task->disk->ops->inject(task->disk, &plain, task->files, task->n_files, err);
+	if (task->disk->ops->unmount(task->disk, &plain, status < 0 ? &ignored : err) < 0)
+		status = -1;
+	return verdict(status);
+}
+
+enum verdict
+step_control_network(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+	const struct ns_ref *ns = &task->guest.ns;
+	struct vn_error ignored;
+
+	(void)job;
+	if (task->network_stands || !task->boot)
+		return STEP_DONE;
+	if (task->net->ops->namespaces_up(task->net, ns, err) < 0)
+		return STEP_FAILED;
+	if (!task->control || task->net->ops->ports_up(task->net, ns, task->control, 1, err) == 0)
+		return STEP_DONE;
+	task->net->ops->namespaces_down(task->net, ns, &ignored);
+	return STEP_FAILED;
+}
+
+enum verdict
+undo_network(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	task->network_stands = false;
+	return verdict(task->net->ops->namespaces_down(task->net, &task->guest.ns, err));
+}
+
+enum verdict
+step_exp_network(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (task->network_stands || !task->boot || !task->n_ports)
+		return STEP_DONE;
+	return verdict(task->net->ops->ports_up(task->net, &task->guest.ns, task->ports,
+						task->n_ports, err));
+}
+
+/* The folder for the guest's status and console ring. */
+enum verdict
+step_devices(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (mkdir(task->guest.dir, 0700) < 0 && errno != EEXIST) {
+		vn_fail_errno(err, errno, "make '%s'", task->guest.dir);
+		return STEP_FAILED;
+	}
+	return STEP_DONE;
+}
+
+enum verdict
+undo_devices(struct job *job, void *ctx, struct vn_error *err)
+{
+	static const char *const files[] = { "status", "console" };
+	struct task *task = ctx;
+	char path[PATH_MAX];
+
+	(void)job;
+	for (size_t i = 0; i < VN_COUNT(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", task->guest.dir, files[i]);
+		unlink(path);
+	}
+	if (rmdir(task->guest.dir) < 0 && errno != ENOENT) {
+		vn_fail_errno(err, errno, "remove '%s'", task->guest.dir);
+		return STEP_FAILED;
+	}
+	return STEP_DONE;
+}
+
+enum verdict
+step_forward_ports(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->n_forwards || !task->boot)
+		return STEP_DONE;
+	return verdict(task->net->ops->forwards_up(task->net, task->forwards, task->n_forwards, err));
+}
+
+enum verdict
+undo_forward_ports(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->n_forwards)
+		return STEP_DONE;
+	return verdict(task->net->ops->forwards_down(task->net, task->forwards, task->n_forwards,
+						     err));
+}
+
+/*
+ * Mounts the root, starts the guest, releases the host's mount: the container keeps its own. Dying in
+ * between leaves a mount (found by the sweep and by the repeated step) or a running guest (found by
+ * start, which then reports it).
+ */
+enum verdict
+step_boot(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+	struct vn_error ignored;
+	char root[PATH_MAX];
+	int status;
+
+	(void)job;
+	if (!task->boot)
+		return STEP_DONE;
+	if (task->disk->ops->unmount(task->disk, &task->disk_spec, err) < 0 ||
+	    task->disk->ops->mount(task->disk, &task->disk_spec, root, err) < 0)
+		return STEP_FAILED;
+	task->guest.root = root;
+	status = task->compute->ops->start(task->compute, &task->guest, &task->id, err);
+	task->guest.root = NULL;
+	if (task->disk->ops->unmount(task->disk, &task->disk_spec, status < 0 ? &ignored : err) < 0 &&
+	    status == 0) {
+		task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid,
+					 &task->id, 0, &ignored);
+		status = -1;
+	}
+	return verdict(status);
+}
+
+/* Fences by uuid whatever a start of unknown outcome may have left. */
+enum verdict
+undo_boot(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid, &task->id, 0,
+				     err) < 0)
+		return STEP_FAILED;
+	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
+}
+
+enum verdict
+step_halt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->halt)
+		return STEP_DONE;
+	return verdict(task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid,
+						&task->id, task->force ? 0 : task->grace_ms, err));
+}
+
+enum verdict
+step_unforward(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	return task->halt ? undo_forward_ports(job, ctx, err) : STEP_DONE;
+}
+
+enum verdict
+step_unmount(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->halt)
+		return STEP_DONE;
+	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
+}
+
+/* A fresh disk from the image. The rename into the trash is the point of no return; repeated after a
+ * crash it throws away a disk that no guest has seen yet. */
+enum verdict
+step_reload(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	task->files_stand = false;
+	if (task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0)
+		return STEP_FAILED;
+	return verdict(task->disk->ops->create(task->disk, &task->disk_spec, err));
+}
+
+enum verdict
+step_destroy(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	if (undo_network(job, ctx, err) == STEP_FAILED ||
+	    task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0)
+		return STEP_FAILED;
+	return undo_devices(job, ctx, err);
+}
+
+/* For people on the host: ids unshifted, so that root's files are root's. A boot unmounts it first. */
+enum verdict
+step_mount(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+	struct disk_spec plain = task->disk_spec;
+	char root[PATH_MAX];
+
+	(void)job;
+	plain.userns = NULL;
+	return verdict(task->disk->ops->mount(task->disk, &plain, root, err));
+}
+
+enum verdict
+step_set_limits(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->id.init)
+		return STEP_DONE;
+	return verdict(task->compute->ops->set_limits(task->compute, &task->guest, &task->id, err));
+}

@@ -1,0 +1,253 @@
+/* Copies a vnode into what its job's steps need. */
+#include "daemon/task.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/digest.h"
+
+static const char *print(struct vn_arena *arena, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static const char *
+print(struct vn_arena *arena, const char *format, ...)
+{
+	char text[PATH_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return vn_arena_strdup(arena, text);
+}
+
+/* The address is form_address: checked by the schema. 127.0.0.1 is a fine one to listen on. */
+static struct vn_cidr
+host_address(const char *text)
+{
+	struct vn_cidr address = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
+
+	address.prefix = address.family == AF_INET6 ? 128 : 32;
+	if (inet_pton(address.family, text, address.byte) != 1)
+		abort();
+	return address;
+}
+
+struct forward_spec *
+task_forwards(struct vn_arena *arena, const struct vnode *vnode, const struct doc_vnode *spec,
+	      size_t *ret_count)
+{
+	const struct doc_forward *from = spec->forwards.items;
+	struct forward_spec *forwards = vn_arena_alloc(arena, (spec->forwards.count + 1) *
+						       sizeof(*forwards));
+
+	for (size_t i = 0; i < spec->forwards.count; i++) {
+		forwards[i].vmid = vnode->vmid;
+		forwards[i].protocol = from[i].protocol == FORWARD_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+		forwards[i].host = (uint16_t)from[i].host;
+		forwards[i].guest = (uint16_t)from[i].guest;
+		vnode_control_addresses(vnode, &forwards[i].to4, &forwards[i].to6);
+		if (from[i].address)
+			forwards[i].address = host_address(from[i].address);
+	}
+	*ret_count = spec->forwards.count;
+	return forwards;
+}
+
+static void
+copy_ports(struct task *task, const struct vnode *vnode)
+{
+	struct vn_cidr *control = vn_arena_alloc(&task->arena, 2 * sizeof(*control));
+	size_t n = 0;
+
+	vnode_control_addresses(vnode, &control[0], &control[1]);
+	if (control[0].family) {
+		task->control = vn_arena_alloc(&task->arena, sizeof(*task->control));
+		*task->control = (struct port_spec){ .lan = NET_CONTROL, .ifname = "eth0",
+			.mac = digest_mac(vnode->uuid, 0), .addresses = control,
+			.n_addresses = control[1].family ? 2 : 1, .up = true };
+	}
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		n++;
+	task->ports = vn_arena_alloc(&task->arena, (n + 1) * sizeof(*task->ports));
+	vn_list_each(struct member, member, &vnode->members, in_vnode) {
+		struct vn_cidr *addresses = vn_arena_alloc(&task->arena,
+			(member->n_addresses + 1) * sizeof(*addresses));
+
+		memcpy(addresses, member->addresses, member->n_addresses * sizeof(*addresses));
+		task->ports[task->n_ports++] = (struct port_spec){ .lan = member->lan->id,
+			.index = member->index,
+			.ifname = vn_arena_strdup(&task->arena, member->ifname),
+			.mac = member->mac, .addresses = addresses,
+			.n_addresses = member->n_addresses, .mtu = member->lan->mtu,
+			.up = member->up && member->lan->up };
+	}
+}
+
+static void
+hostname_of(const struct vnode *vnode, char text[static VN_NAME_MAX + 1])
+{
+	snprintf(text, VN_NAME_MAX + 1, "%s", vnode->name);
+	for (char *at = text; *at; at++)
+		if (*at == '_')
+			*at = '-';
+}
+
+/* One line of /etc/hosts: a vnode by its first address that others may reach. */
+static void
+hosts_line(FILE *out, const struct vnode *vnode, const char *domain)
+{
+	char name[VN_NAME_MAX + 1], address[INET6_ADDRSTRLEN];
+	struct vn_cidr control[2];
+
+	hostname_of(vnode, name);
+	vnode_control_addresses(vnode, &control[0], &control[1]);
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		for (unsigned i = 0; i < member->n_addresses; i++) {
+			vn_cidr_print_address(&member->addresses[i], address);
+			if (domain)
+				fprintf(out, "%s\t%s.%s %s\n", address, name, domain, name);
+			else
+				fprintf(out, "%s\t%s\n", address, name);
+		}
+	if (vn_list_is_empty(&vnode->members) && control[0].family) {
+		vn_cidr_print_address(&control[0], address);
+		fprintf(out, "%s\t%s\n", address, name);
+	}
+}
+
+static const char *
+hosts_text(struct vn_arena *arena, const struct vnode *vnode)
+{
+	char *text = NULL;
+	const char *copy;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	fputs("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", out);
+	vn_list_each(struct vnode, other, &vnode->topology->vnodes, in_topology)
+		hosts_line(out, other, vnode->topology->document.domain);
+	fclose(out);
+	copy = vn_arena_strdup(arena, text);
+	free(text);
+	return copy;
+}
+
+static const char *
+resolv_text(struct vn_arena *arena, const struct document *document)
+{
+	char text[2048] = "";
+	size_t used = 0;
+
+	if (document->domain)
+		used += (size_t)snprintf(text, sizeof(text), "search %s\n", document->domain);
+	for (size_t i = 0; i < document->dns.count && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "nameserver %s\n",
+					 ((const char **)document->dns.items)[i]);
+	return vn_arena_strdup(arena, text);
+}
+
+/* The files a guest wakes up with: its name and those of its topology. */
+static void
+choose_files(struct task *task, const struct vnode *vnode)
+{
+	struct digest *sha = digest_new();
+
+	task->files = vn_arena_alloc(&task->arena, 3 * sizeof(*task->files));
+	task->files[task->n_files++] = (struct guest_file){ "/etc/hostname",
+		print(&task->arena, "%s\n", task->guest.hostname), 0644 };
+	task->files[task->n_files++] = (struct guest_file){ "/etc/hosts",
+		hosts_text(&task->arena, vnode), 0644 };
+	if (vnode->topology->document.dns.count)
+		task->files[task->n_files++] = (struct guest_file){ "/etc/resolv.conf",
+			resolv_text(&task->arena, &vnode->topology->document), 0644 };
+	for (size_t i = 0; i < task->n_files; i++) {
+		digest_update(sha, task->files[i].path, strlen(task->files[i].path) + 1);
+		digest_update(sha, task->files[i].text, strlen(task->files[i].text) + 1);
+	}
+	digest_print(sha, task->files_digest);
+	digest_free(sha);
+}
+
+static void
+copy_guest(struct task *task, const struct vnode *vnode)
+{
+	const struct daemon *daemon = vnode->daemon;
+	struct vn_arena *arena = &task->arena;
+	const char **init = NULL;
+	char hostname[VN_NAME_MAX + 1];
+
+	if (vnode->spec.init.count) {
+		init = vn_arena_alloc(arena, (vnode->spec.init.count + 1) * sizeof(*init));
+		for (size_t i = 0; i < vnode->spec.init.count; i++)
+			init[i] = vn_arena_strdup(arena, ((const char **)vnode->spec.init.items)[i]);
+	}
+	hostname_of(vnode, hostname);
+	task->guest = (struct guest_spec){
+		.domain = vn_arena_strdup(arena, vnode->domain),
+		.uuid = vn_arena_strdup(arena, vnode->uuid),
+		.title = vn_arena_strdup(arena, vnode_title(vnode)),
+		.hostname = vn_arena_strdup(arena, hostname),
+		.ns = { .vmid = vnode->vmid, .uuid = vn_arena_strdup(arena, vnode->uuid),
+			.netns = print(arena, "%s/netns/vnoded-%lld", daemon->env.run_dir,
+				       (long long)vnode->vmid),
+			.userns = vnode->spec.privileged ? NULL :
+				  print(arena, "%s/userns/vnoded-%lld", daemon->env.run_dir,
+					(long long)vnode->vmid),
+			.idmap_base = vnode->idmap_base },
+		.memory_bytes = vnode->spec.memory_bytes,
+		.vcpus = (unsigned)vnode->spec.vcpus,
+		.pids = (unsigned)(vnode->spec.pids ? vnode->spec.pids
+						    : daemon->config.pids_default),
+		.init = init,
+		.dir = print(arena, "%s/vnodes/%lld", daemon->env.state_dir,
+			     (long long)vnode->vmid),
+		.console_bytes = daemon->config.console_bytes,
+	};
+	task->disk_spec = (struct disk_spec){ .vmid = vnode->vmid, .uuid = task->guest.uuid,
+		.image_sha256 = vn_arena_strdup(arena, vnode->image_sha256),
+		.userns = task->guest.ns.userns, .idmap_base = vnode->idmap_base };
+}
+
+int
+task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
+{
+	struct daemon *daemon = vnode->daemon;
+	const char *backend = vnode->spec.backend ? vnode->spec.backend
+						  : daemon->config.default_backend;
+
+	task->compute = daemon_compute(daemon, backend);
+	if (!task->compute)
+		return vn_fail_at(err, "/backend", VN_E_UNSUPPORTED, "no backend '%s' here",
+				  backend);
+	task->net = daemon->net;
+	task->disk = daemon->disk;
+	task->vmid = vnode->vmid;
+	task->id = vnode->runtime.id;
+	task->grace_ms = (unsigned)((vnode->spec.grace_ns ? vnode->spec.grace_ns
+				     : daemon->config.grace_ns) / 1000000);
+	task->network_stands = vnode->runtime.network &&
+			       strcmp(vnode->runtime.boot_id, daemon->boot_id) == 0;
+	copy_guest(task, vnode);
+	copy_ports(task, vnode);
+	task->forwards = task_forwards(&task->arena, vnode, &vnode->spec, &task->n_forwards);
+	choose_files(task, vnode);
+	task->files_stand = strcmp(vnode->runtime.injected, task->files_digest) == 0;
+	return 0;
+}
+
+void
+task_fini(struct task *task)
+{
+	vn_arena_fini(&task->arena);
+}
+
+void
+task_free(void *ctx)
+{
+	task_fini(ctx);
+	free(ctx);
+}

@@ -1,0 +1,50 @@
+#pragma once
+/*
+ * What the steps of a vnode's job need, copied from the model: whoever runs the current step owns it,
+ * so no step takes a lock and no worker sees a struct vnode.
+ */
+
+#include "daemon/model.h"
+
+#include <limits.h>
+
+struct task {
+	/* set at birth; handles of the backends */
+	struct compute *compute;
+	struct net *net;
+	struct disk *disk;
+	int64_t vmid;
+	struct vn_arena arena;		/* everything the specs below point to */
+	struct guest_spec guest;
+	struct guest_id id;		/* of the guest that runs, or was seen last */
+	struct disk_spec disk_spec;
+	struct port_spec *control;	/* NULL: no control interface */
+	struct port_spec *ports;	/* experiment interfaces */
+	size_t n_ports;
+	struct forward_spec *forwards;
+	size_t n_forwards;
+	struct guest_file *files;
+	size_t n_files;
+	char files_digest[65];
+	unsigned grace_ms;
+
+	/* what this job is to do */
+	bool force;			/* no asking before killing */
+	bool boot;			/* the boot steps are to run (reload, set) */
+	bool halt;			/* the halt steps are to run (set) */
+	bool network_stands;		/* made and checked in this boot of the machine */
+	bool files_stand;		/* already in the guest as they are to be */
+
+	/* what it did */
+	bool mounted;
+};
+
+/* Errors: VN_E_UNSUPPORTED no such backend (path /backend). */
+int task_init(struct task *task, struct vnode *vnode, struct vn_error *err);
+void task_fini(struct task *task);
+/* A verb's free function: for contexts that begin with a struct task. */
+void task_free(void *ctx);
+
+/* The forwards of a spec; items and count; in the arena. */
+struct forward_spec *task_forwards(struct vn_arena *arena, const struct vnode *vnode,
+				   const struct doc_vnode *spec, size_t *ret_count);
