@@ -6,7 +6,8 @@
 
 #include "proto/base/ident.h"
 
-#define NAME_PATTERN "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
+#define NAME_PATTERN  "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
+#define LABEL_PATTERN "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 enum { SHOWN_MAX = 80, DOMAIN_MAX = 253, LABEL_MAX = 63, SHA256_LENGTH = 64 };
 
@@ -81,16 +82,16 @@ check_domain(const char *text, struct vn_error *err)
 			break;
 		if (*at == '\0')
 			return 0;
-		if (!is_end && !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-",
-				       *at))
+		if (!is_end &&
+		    !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", *at))
 			break;
 		if (*at == '-' && label == 0)
 			break;
 		label = is_end ? 0 : label + 1;
 	}
 	return vn_fail(err, VN_E_INVALID,
-		       "expected a domain name such as \"lab.example.org\", got \"%.*s\"", SHOWN_MAX,
-		       text);
+		       "expected a domain name such as \"lab.example.org\", got \"%.*s\"",
+		       SHOWN_MAX, text);
 }
 
 const struct form form_name = { "name", "^" NAME_PATTERN "$", vn_name_check };
@@ -107,7 +108,5 @@ const struct form form_address = { "address", "^[0-9A-Fa-f:.]+$", check_address 
 const struct form form_mac = { "MAC", "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$", check_mac };
 const struct form form_sha256 = { "SHA-256", "^[0-9a-f]{64}$", check_sha256 };
 const struct form form_domain = {
-	"domain name",
-	"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
-	check_domain
+	"domain name", "^" LABEL_PATTERN "(\\." LABEL_PATTERN ")*$", check_domain
 };

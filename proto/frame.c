@@ -1,8 +1,8 @@
 /*
  * Lines out of a stream. The buffer holds [start, end); bytes before `scanned` are known to hold no
- * LF, so each byte is looked at once. Descriptors wait in a queue with the position of their byte in
- * the whole stream. Room is made by moving only when at least as much was taken as is left, else by
- * doubling: both cost a constant a byte.
+ * LF, so each byte is looked at once. Descriptors wait in a queue with the position of their byte
+ * in the whole stream. Room is made by moving only when at least as much was taken as is left, else
+ * by doubling: both cost a constant a byte.
  */
 #include "proto/frame.h"
 
@@ -103,7 +103,7 @@ add_arrival(struct frame *frame, struct frame_fds *fds, bool is_broken)
 {
 	struct arrival *last = frame->n_arrivals ? &frame->arrivals[frame->n_arrivals - 1] : NULL;
 
-	/* A line that has one set already and gets another: joined, so that the queue stays short. */
+	/* A line that has one set already and gets another: joined, to keep the queue short. */
 	if (last && last->position >= frame->position && frame->scanned == frame->end) {
 		is_broken = is_broken || last->fds.count + fds->count > PROTOCOL_FDS_MAX;
 		if (!is_broken) {
@@ -221,7 +221,8 @@ frame_next(struct frame *frame, char **ret_line, size_t *ret_length, struct fram
 	if (!take_fds(frame, frame->position, &fds)) {
 		lose(frame, err);
 		return vn_fail(err, VN_E_REQUEST,
-			       "more than %d descriptors with one line, or some that could not be received",
+			       "more than %d descriptors with one line, or some that could not be "
+			       "received",
 			       PROTOCOL_FDS_MAX);
 	}
 	*ret_line = line;
@@ -239,9 +240,9 @@ frame_pending(const struct frame *frame)
 /*
  * ---- sockets ----
  *
- * Linux ends a read after the piece that descriptors came with, but may put earlier pieces before it:
- * what is sure is that they belong to the last byte read. So that byte is sent alone, as the first
- * of its line.
+ * Linux ends a read after the piece that descriptors came with, but may put earlier pieces before
+ * it: what is sure is that they belong to the last byte read. So that byte is sent alone, as the
+ * first of its line.
  */
 
 /* Takes all descriptors of a message; what does not fit is closed and told by *ret_broken. */

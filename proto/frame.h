@@ -21,15 +21,16 @@ struct frame;
 
 /* line_max: bytes of a line with its LF. */
 struct frame *frame_new(size_t line_max);
-void frame_free(struct frame *frame);		/* closes descriptors that nobody took; NULL is fine */
+void frame_free(struct frame *frame); /* closes descriptors that nobody took; NULL is fine */
 
 /* Appends bytes; `fds` (count may be 0) came with the first of them and are taken over. */
 void frame_feed(struct frame *frame, const char *data, size_t size, VN_TAKES struct frame_fds *fds);
 
 /*
- * Takes the next whole line. Returns 1 and *ret_line (without its LF, NUL-terminated, valid until the
- * next call on this frame) and its descriptors, which are the caller's; 0 when there is none yet;
- * -1 with VN_E_REQUEST when the line is too long or has too many descriptors: the stream is lost.
+ * Takes the next whole line. Returns 1 and *ret_line (without its LF, NUL-terminated, valid until
+ * the next call on this frame) and its descriptors, which are the caller's; 0 when there is none
+ * yet; -1 with VN_E_REQUEST when the line is too long or has too many descriptors: the stream is
+ * lost.
  */
 int frame_next(struct frame *frame, char **ret_line, size_t *ret_length, struct frame_fds *ret_fds,
 	       struct vn_error *err);
@@ -44,7 +45,8 @@ size_t frame_pending(const struct frame *frame);
 int frame_read(struct frame *frame, int fd, struct vn_error *err);
 
 /*
- * sendmsg; returns bytes written or -1 (errno as from sendmsg). With descriptors, which must be those
- * of a line that begins here, only its first byte is sent along with them: call again for the rest.
+ * sendmsg; returns bytes written or -1 (errno as from sendmsg). With descriptors, which must be
+ * those of a line that begins here, only its first byte is sent along with them: call again for the
+ * rest.
  */
 long frame_write(int fd, const char *data, size_t size, const int *fds, unsigned n_fds);

@@ -1,6 +1,6 @@
 /*
- * Lines of JSON-RPC. jansson recurses, so the depth is counted over the bytes first. A text that goes
- * out may hold what some library wrote, so it is mended to valid UTF-8.
+ * Lines of JSON-RPC. jansson recurses, so the depth is counted over the bytes first. A text that
+ * goes out may hold what some library wrote, so it is mended to valid UTF-8.
  */
 #include "proto/message.h"
 
@@ -88,7 +88,8 @@ check_members(json_t *value, struct vn_error *err)
 	json_object_foreach(value, key, ignored) {
 		if (!is_request_member(key))
 			return vn_fail(err, VN_E_REQUEST,
-				       "a request has no member \"%.40s\": parameters belong into \"params\"",
+				       "a request has no member \"%.40s\": parameters belong into "
+				       "\"params\"",
 				       key);
 	}
 	return 0;
@@ -101,8 +102,9 @@ message_request(json_t *value, struct request *ret, struct vn_error *err)
 
 	*ret = (struct request){ 0 };
 	if (!json_is_object(value))
-		return vn_fail(err, VN_E_REQUEST, "a request is an object such as {\"jsonrpc\": \"2.0\", "
-						  "\"id\": 1, \"method\": \"host.info\"}");
+		return vn_fail(err, VN_E_REQUEST,
+			       "a request is an object such as {\"jsonrpc\": \"2.0\", "
+			       "\"id\": 1, \"method\": \"host.info\"}");
 	id = json_object_get(value, "id");
 	if (id && !json_is_string(id) && !json_is_number(id) && !json_is_null(id))
 		return vn_fail(err, VN_E_REQUEST, "\"id\" must be a string or a number");
@@ -171,7 +173,8 @@ message_error(json_t *id, const struct vn_error *error, int64_t job)
 
 	json_object_set_new_nocheck(data, "code", json_string_nocheck(vn_code_word(error->code)));
 	json_object_set_new_nocheck(data, "path", mended_string(error->path));
-	json_object_set_new_nocheck(data, "retryable", json_boolean(vn_code_is_retryable(error->code)));
+	json_object_set_new_nocheck(data, "retryable",
+				    json_boolean(vn_code_is_retryable(error->code)));
 	if (job != 0)
 		json_object_set_new_nocheck(data, "job", json_integer(job));
 	json_object_set_new_nocheck(body, "code", json_integer(vn_code_number(error->code)));
@@ -209,7 +212,8 @@ message_call(int64_t id, const char *method, json_t *params)
 static enum vn_code
 read_code(json_t *error)
 {
-	const char *word = json_string_value(json_object_get(json_object_get(error, "data"), "code"));
+	const char *word =
+		json_string_value(json_object_get(json_object_get(error, "data"), "code"));
 
 	switch (json_integer_value(json_object_get(error, "code"))) {
 	case -32700:

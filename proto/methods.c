@@ -6,18 +6,25 @@
 const char *const role_words[] = { "none", "viewer", "operator", "admin", NULL };
 
 const char *const vnode_state_words[] = {
-	[VNODE_ABSENT] = "absent",         [VNODE_CREATING] = "creating", [VNODE_STOPPED] = "stopped",
-	[VNODE_MOUNTED] = "mounted",       [VNODE_BOOTING] = "booting",   [VNODE_RUNNING] = "running",
-	[VNODE_PAUSED] = "paused",         [VNODE_STOPPING] = "stopping",
-	[VNODE_DESTROYING] = "destroying", [VNODE_FAILED] = "failed",     [VNODE_STATE_COUNT] = NULL,
+	[VNODE_ABSENT] = "absent",
+	[VNODE_CREATING] = "creating",
+	[VNODE_STOPPED] = "stopped",
+	[VNODE_MOUNTED] = "mounted",
+	[VNODE_BOOTING] = "booting",
+	[VNODE_RUNNING] = "running",
+	[VNODE_PAUSED] = "paused",
+	[VNODE_STOPPING] = "stopping",
+	[VNODE_DESTROYING] = "destroying",
+	[VNODE_FAILED] = "failed",
+	[VNODE_STATE_COUNT] = NULL,
 };
 
 const char *const wanted_words[] = { "running", "stopped", "absent", NULL };
 
 const struct method methods[METHOD_COUNT] = {
 #define X(id, name, role, flags, params, result, summary) \
-	[METHOD_##id] = { name, ROLE_##role, flags, params##_fields, sizeof(struct params), #result, \
-			  summary },
+	[METHOD_##id] = { name, ROLE_##role, flags, params##_fields, sizeof(struct params), \
+			  #result, summary },
 	METHODS(X)
 #undef X
 };

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/mem.h"
+
 const char *const object_event_types[] = {
-	"vnode.state", "vnode.exit", "lan.change", "job.state", "image.state", "host.warning", "gap",
-	NULL
+	"vnode.state", "vnode.exit",   "lan.change", "job.state",
+	"image.state", "host.warning", "gap",        NULL,
 };
 
 const struct object_field object_fields[] = {
@@ -201,7 +203,8 @@ const struct object_field *
 object_field_find(const char *object, const char *name)
 {
 	for (const struct object_field *field = object_fields; field->object; field++)
-		if (strcmp(field->object, object) == 0 && field->name && strcmp(field->name, name) == 0)
+		if (strcmp(field->object, object) == 0 && field->name &&
+		    strcmp(field->name, name) == 0)
 			return field;
 	return NULL;
 }
@@ -212,9 +215,9 @@ object_field_find(const char *object, const char *name)
 static json_t *
 describe_word(const char *word)
 {
-	static const char *const plain[] = { "string", "integer", "number", "boolean", "object", NULL };
+	static const char *const plain[] = { "string", "integer", "number", "boolean", "object" };
 
-	for (size_t i = 0; plain[i]; i++)
+	for (size_t i = 0; i < VN_COUNT(plain); i++)
 		if (strcmp(plain[i], word) == 0)
 			return json_pack("{ss}", "type", word);
 	if (strcmp(word, "time") == 0)

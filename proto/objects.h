@@ -5,8 +5,8 @@
 
 /*
  * One field of an object; rows of an object stand together. name NULL: the object is itself of that
- * type. type: "string", "integer", "number", "boolean", "time", "any", "object", or another object of
- * the table; behind it "[]" for an array of them, "?" where null is possible.
+ * type. type: "string", "integer", "number", "boolean", "time", "any", "object", or another object
+ * of the table; behind it "[]" for an array of them, "?" where null is possible.
  */
 struct object_field {
 	const char *object;

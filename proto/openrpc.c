@@ -30,8 +30,8 @@ append_params(json_t *params, json_t *schema, bool required)
 	json_object_foreach(json_object_get(schema, "properties"), name, property) {
 		if (is_required(schema, name) != required)
 			continue;
-		json_array_append_new(params, json_pack("{ss sb sO}", "name", name, "required", required,
-							"schema", property));
+		json_array_append_new(params, json_pack("{ss sb sO}", "name", name, "required",
+							required, "schema", property));
 	}
 }
 
@@ -71,8 +71,8 @@ describe_error(void)
 			 "code", -32000,
 			 "message", "A sentence that names the thing and the cure",
 			 "data",
-			 "code", "invalid, not_found, exists, state, busy, denied, limit, unsupported, "
-				 "backend, timeout, cancelled or internal",
+			 "code", "invalid, not_found, exists, state, busy, denied, limit, "
+				 "unsupported, backend, timeout, cancelled or internal",
 			 "path", "RFC 6901 pointer into the parameters",
 			 "retryable", "whether the same call may succeed later",
 			 "job", "the job that failed or is in the way, where there is one");

@@ -1,6 +1,6 @@
 /*
- * What each method takes, a table a struct. Forms that only one table needs are here; the rest are in
- * forms.c.
+ * What each method takes, a table a struct. Forms that only one table needs are here; the rest are
+ * in forms.c.
  */
 #include "proto/params.h"
 
@@ -24,14 +24,19 @@ check_variable(const char *text, struct vn_error *err)
 static int
 check_url(const char *text, struct vn_error *err)
 {
-	size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+	size_t scheme = 0;
 
+	if (strncmp(text, "http://", 7) == 0)
+		scheme = 7;
+	else if (strncmp(text, "https://", 8) == 0)
+		scheme = 8;
 	for (const char *at = text; *at; at++)
 		if (*at <= ' ' || *at == 0x7f)
 			scheme = 0;
 	if (scheme > 0 && text[scheme] != '\0' && text[scheme] != '/')
 		return 0;
-	return vn_fail(err, VN_E_INVALID, "expected a URL such as \"https://example.org/image.tar.xz\"");
+	return vn_fail(err, VN_E_INVALID,
+		       "expected a URL such as \"https://example.org/image.tar.xz\"");
 }
 
 static int
@@ -40,9 +45,11 @@ check_state(const char *text, struct vn_error *err)
 	for (size_t i = 0; i < VNODE_STATE_COUNT; i++)
 		if (strcmp(vnode_state_words[i], text) == 0)
 			return 0;
-	return vn_fail(err, VN_E_INVALID,
-		       "no state \"%.40s\": states are absent, creating, stopped, mounted, booting, "
-		       "running, paused, stopping, destroying, failed", text);
+	return vn_fail(
+		err, VN_E_INVALID,
+		"no state \"%.40s\": states are absent, creating, stopped, mounted, booting, "
+		"running, paused, stopping, destroying, failed",
+		text);
 }
 
 static int
@@ -85,8 +92,8 @@ static const struct form form_vnode_field = { "field of a vnode", NULL, check_vn
 	{ "", "", FIELD_INLINE, 0, AT(type, change), .fields = change_params_fields, \
 	  .size = sizeof(struct change_params) }
 #define VNODE(type) \
-	{ "vnode", "name of the vnode, or TOPOLOGY/NAME", FIELD_STRING, FIELD_REQUIRED, AT(type, vnode), \
-	  .form = &form_reference }
+	{ "vnode", "name of the vnode, or TOPOLOGY/NAME", FIELD_STRING, FIELD_REQUIRED, \
+	  AT(type, vnode), .form = &form_reference }
 #define LAN(type) \
 	{ "lan", "name of the LAN, or TOPOLOGY/NAME", FIELD_STRING, FIELD_REQUIRED, AT(type, lan), \
 	  .form = &form_reference }
@@ -140,7 +147,8 @@ const struct field vnode_change_params_fields[] = {
 
 const struct field vnode_halt_params_fields[] = {
 	VNODE(vnode_halt_params),
-	{ "force", "kill at once instead of asking first", FIELD_BOOL, 0, AT(vnode_halt_params, force) },
+	{ "force", "kill at once instead of asking first", FIELD_BOOL, 0,
+	  AT(vnode_halt_params, force) },
 	CHANGE(vnode_halt_params),
 	{ 0 }
 };
@@ -157,8 +165,8 @@ const struct field vnode_create_params_fields[] = {
 
 const struct field vnode_set_params_fields[] = {
 	VNODE(vnode_set_params),
-	{ "set", "fields to change, as in a topology document; null = the default again", FIELD_JSON,
-	  FIELD_REQUIRED, AT(vnode_set_params, set) },
+	{ "set", "fields to change, as in a topology document; null = the default again",
+	  FIELD_JSON, FIELD_REQUIRED, AT(vnode_set_params, set) },
 	{ "restart", "allow a restart where a field needs one", FIELD_BOOL, 0,
 	  AT(vnode_set_params, restart) },
 	CHANGE(vnode_set_params),
@@ -167,10 +175,10 @@ const struct field vnode_set_params_fields[] = {
 
 const struct field vnode_list_params_fields[] = {
 	TOPOLOGY(vnode_list_params, 0, "only vnodes of this topology"),
-	{ "fields", "more fields of the vnode object", FIELD_LIST, 0, AT(vnode_list_params, fields), 0, 32,
-	  .item = FIELD_STRING, .form = &form_vnode_field },
-	{ "limit", "at most so many; 1000 unless given", FIELD_INT, 0, AT(vnode_list_params, limit), 0,
-	  LIMIT_MAX },
+	{ "fields", "more fields of the vnode object", FIELD_LIST, 0, AT(vnode_list_params, fields),
+	  0, 32, .item = FIELD_STRING, .form = &form_vnode_field },
+	{ "limit", "at most so many; 1000 unless given", FIELD_INT, 0, AT(vnode_list_params, limit),
+	  0, LIMIT_MAX },
 	{ "after", "only VMIDs above this one", FIELD_INT, 0, AT(vnode_list_params, after) },
 	{ 0 }
 };
@@ -179,16 +187,16 @@ const struct field vnode_exec_params_fields[] = {
 	VNODE(vnode_exec_params),
 	{ "argv", "the command and its arguments", FIELD_LIST, FIELD_REQUIRED,
 	  AT(vnode_exec_params, argv), 1, 4096, .item = FIELD_STRING },
-	{ "env", "more of its environment, as NAME=VALUE", FIELD_LIST, 0, AT(vnode_exec_params, env), 0,
-	  1024, .item = FIELD_STRING, .form = &form_variable },
+	{ "env", "more of its environment, as NAME=VALUE", FIELD_LIST, 0,
+	  AT(vnode_exec_params, env), 0, 1024, .item = FIELD_STRING, .form = &form_variable },
 	{ "cwd", "folder to start in; the user's home unless given", FIELD_STRING, 0,
 	  AT(vnode_exec_params, cwd), 1 },
 	{ "user", "name or number of the user; root unless given", FIELD_STRING, 0,
 	  AT(vnode_exec_params, user), 1, 64 },
 	{ "tty", "give it a terminal; the answer carries its master", FIELD_BOOL, 0,
 	  AT(vnode_exec_params, tty) },
-	{ "stdio", "fds: three descriptors sent along; capture: base64 in params and answer", FIELD_WORD,
-	  0, AT(vnode_exec_params, stdio), .words = stdio_words },
+	{ "stdio", "fds: three descriptors sent along; capture: base64 in params and answer",
+	  FIELD_WORD, 0, AT(vnode_exec_params, stdio), .words = stdio_words },
 	{ "input", "base64 for its standard input, with capture", FIELD_STRING, 0,
 	  AT(vnode_exec_params, input), 0, 349528 },
 	{ 0 }
@@ -196,9 +204,9 @@ const struct field vnode_exec_params_fields[] = {
 
 const struct field vnode_wait_params_fields[] = {
 	VNODE(vnode_wait_params),
-	{ "observed", "states, any of which ends the wait", FIELD_LIST, FIELD_REQUIRED | FIELD_OR_ONE,
-	  AT(vnode_wait_params, observed), 1, VNODE_STATE_COUNT, .item = FIELD_STRING,
-	  .form = &form_state },
+	{ "observed", "states, any of which ends the wait", FIELD_LIST,
+	  FIELD_REQUIRED | FIELD_OR_ONE, AT(vnode_wait_params, observed), 1, VNODE_STATE_COUNT,
+	  .item = FIELD_STRING, .form = &form_state },
 	TIMEOUT(vnode_wait_params),
 	{ 0 }
 };
@@ -220,7 +228,8 @@ const struct field lan_change_params_fields[] = {
 
 const struct field lan_set_params_fields[] = {
 	LAN(lan_set_params),
-	{ "mtu", "largest packet in bytes", FIELD_INT, FIELD_REQUIRED, AT(lan_set_params, mtu), 576, 9000 },
+	{ "mtu", "largest packet in bytes", FIELD_INT, FIELD_REQUIRED, AT(lan_set_params, mtu), 576,
+	  9000 },
 	CHANGE(lan_set_params),
 	{ 0 }
 };
@@ -255,9 +264,10 @@ const struct field image_change_params_fields[] = {
 const struct field image_add_params_fields[] = {
 	{ "name", "name of the image", FIELD_STRING, FIELD_REQUIRED, AT(image_add_params, name),
 	  .form = &form_name },
-	{ "url", "where to fetch it", FIELD_STRING, 0, AT(image_add_params, url), .form = &form_url },
-	{ "file", "its file below the configured import_dir", FIELD_STRING, 0, AT(image_add_params, file),
-	  1 },
+	{ "url", "where to fetch it", FIELD_STRING, 0, AT(image_add_params, url),
+	  .form = &form_url },
+	{ "file", "its file below the configured import_dir", FIELD_STRING, 0,
+	  AT(image_add_params, file), 1 },
 	{ "fd", "index of the descriptor that came with the request", FIELD_INT, 0,
 	  AT(image_add_params, fd), 0, PROTOCOL_FDS_MAX - 1, -1 },
 	{ "sha256", "digest of the file; required unless insecure_no_digest", FIELD_STRING, 0,
@@ -285,9 +295,10 @@ const struct field job_list_params_fields[] = {
 };
 
 const struct field event_list_params_fields[] = {
-	{ "since", "only events with a seq above this one", FIELD_INT, 0, AT(event_list_params, since) },
-	{ "limit", "at most so many; 1000 unless given", FIELD_INT, 0, AT(event_list_params, limit), 0,
-	  LIMIT_MAX },
+	{ "since", "only events with a seq above this one", FIELD_INT, 0,
+	  AT(event_list_params, since) },
+	{ "limit", "at most so many; 1000 unless given", FIELD_INT, 0, AT(event_list_params, limit),
+	  0, LIMIT_MAX },
 	TYPES(event_list_params),
 	TOPOLOGY(event_list_params, 0, "only events of this topology"),
 	{ 0 }

@@ -1,6 +1,6 @@
 /*
- * Decoding by table. Each decoder reports its error with the path from its own value on; the callers
- * put their keys before it on the way out, so that a good input costs no path at all.
+ * Decoding by table. Each decoder reports its error with the path from its own value on; the
+ * callers put their keys before it on the way out, so that a good input costs no path at all.
  */
 #include "proto/schema.h"
 
@@ -125,7 +125,8 @@ decode_word(struct decoder *d, const struct field *field, json_t *value, int *re
 	size_t used = strlen(what);
 
 	for (int i = 0; field->words[i]; i++) {
-		if (json_is_string(value) && strcmp(field->words[i], json_string_value(value)) == 0) {
+		if (json_is_string(value) &&
+		    strcmp(field->words[i], json_string_value(value)) == 0) {
 			*ret = i;
 			return 0;
 		}
@@ -250,7 +251,11 @@ set_preset(const struct field *field, void *at)
 	case FIELD_WORD:
 		*(int *)at = (int)field->preset;
 		break;
-	case FIELD_STRING: case FIELD_PROBABILITY: case FIELD_STRUCT: case FIELD_LIST: case FIELD_MAP:
+	case FIELD_STRING:
+	case FIELD_PROBABILITY:
+	case FIELD_STRUCT:
+	case FIELD_LIST:
+	case FIELD_MAP:
 	case FIELD_JSON: case FIELD_INLINE: case FIELD_END:
 		break;			/* zeroed already */
 	}
@@ -264,8 +269,8 @@ decode_field(struct decoder *d, const struct field *field, json_t *value, void *
 	if (field->flags & FIELD_UNSUPPORTED) {
 		if (!value || json_is_null(value))
 			return 0;
-		vn_fail(d->err, VN_E_UNSUPPORTED, "\"%s\" is not supported by this version: leave it out",
-			field->name);
+		vn_fail(d->err, VN_E_UNSUPPORTED,
+			"\"%s\" is not supported by this version: leave it out", field->name);
 		return schema_prefix_key(d->err, field->name);
 	}
 	if (value && !json_is_null(value)) {
@@ -283,13 +288,15 @@ decode_field(struct decoder *d, const struct field *field, json_t *value, void *
 
 /* Decodes the fields that stand in `object`; raises *known by those of its keys that have one. */
 static int
-decode_fields(struct decoder *d, const struct field *fields, json_t *object, void *ret, size_t *known)
+decode_fields(struct decoder *d, const struct field *fields, json_t *object, void *ret,
+	      size_t *known)
 {
 	for (const struct field *field = fields; field->kind != FIELD_END; field++) {
 		json_t *value;
 
 		if (field->kind == FIELD_INLINE) {
-			if (decode_fields(d, field->fields, object, (char *)ret + field->offset, known) < 0)
+			if (decode_fields(d, field->fields, object, (char *)ret + field->offset,
+					  known) < 0)
 				return -1;
 			continue;
 		}

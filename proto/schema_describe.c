@@ -64,7 +64,8 @@ describe_words(const struct field *field)
 static json_t *
 describe_item(const struct field *field)
 {
-	return field->item == FIELD_STRING ? describe_string(field) : schema_describe(field->fields);
+	return field->item == FIELD_STRING ? describe_string(field)
+					   : schema_describe(field->fields);
 }
 
 static json_t *
@@ -157,14 +158,19 @@ describe_preset(const struct field *field)
 	case FIELD_WORD:
 		return json_string(field->words[field->preset]);
 	case FIELD_INT:
-		return field->preset >= field->min && field->preset != 0 ? json_integer(field->preset)
-									 : NULL;
+		return field->preset >= field->min && field->preset != 0
+			       ? json_integer(field->preset)
+			       : NULL;
 	case FIELD_SIZE: case FIELD_TIME: case FIELD_RATE:
 		if (field->preset == 0)
 			return NULL;
 		vn_quantity_print(schema_unit(field->kind), (uint64_t)field->preset, text);
 		return json_string(text);
-	case FIELD_STRING: case FIELD_PROBABILITY: case FIELD_STRUCT: case FIELD_LIST: case FIELD_MAP:
+	case FIELD_STRING:
+	case FIELD_PROBABILITY:
+	case FIELD_STRUCT:
+	case FIELD_LIST:
+	case FIELD_MAP:
 	case FIELD_JSON: case FIELD_INLINE: case FIELD_END:
 		break;
 	}

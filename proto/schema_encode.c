@@ -63,7 +63,8 @@ encode_list(const struct field *field, const struct field_array *array)
 		return encode_item(field, array->items);
 	list = json_array();
 	for (size_t i = 0; i < array->count; i++)
-		json_array_append_new(list, encode_item(field, (const char *)array->items + i * size));
+		json_array_append_new(list,
+				      encode_item(field, (const char *)array->items + i * size));
 	return list;
 }
 

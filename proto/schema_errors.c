@@ -114,7 +114,8 @@ schema_show(json_t *value, char text[static SCHEMA_SHOWN])
 			snprintf(text, SCHEMA_SHOWN, "\"%s\"", json_string_value(value));
 		break;
 	case JSON_INTEGER:
-		snprintf(text, SCHEMA_SHOWN, "the number %lld", (long long)json_integer_value(value));
+		snprintf(text, SCHEMA_SHOWN, "the number %lld",
+			 (long long)json_integer_value(value));
 		break;
 	case JSON_REAL:
 		snprintf(text, SCHEMA_SHOWN, "the number %g", json_real_value(value));

@@ -50,14 +50,16 @@ vn_name_check(const char *name, struct vn_error *err)
 	if (length == 0)
 		return vn_fail(err, VN_E_INVALID, "a name may not be empty");
 	if (length > VN_NAME_MAX)
-		return vn_fail(err, VN_E_INVALID, "a name has at most %d characters, this one has %zu",
-			       VN_NAME_MAX, length);
+		return vn_fail(err, VN_E_INVALID,
+			       "a name has at most %d characters, this one has %zu", VN_NAME_MAX,
+			       length);
 	if (name[0] == '-' || name[0] == '_')
-		return vn_fail(err, VN_E_INVALID, "the name \"%s\" must begin with a letter or digit",
-			       name);
+		return vn_fail(err, VN_E_INVALID,
+			       "the name \"%s\" must begin with a letter or digit", name);
 	for (const char *at = name; *at; at++)
 		if (!is_alphanumeric(*at) && *at != '-' && *at != '_')
-			return refuse_character("the name", name, *at, "letters, digits, - and _", err);
+			return refuse_character("the name", name, *at, "letters, digits, - and _",
+						err);
 	return 0;
 }
 
@@ -137,7 +139,8 @@ vn_mac_parse(const char *text, struct vn_mac *ret, struct vn_error *err)
 		return vn_fail(err, VN_E_INVALID, "the MAC \"%s\" is all zero", text);
 	if (mac.byte[0] & 1)
 		return vn_fail(err, VN_E_INVALID,
-			       "the MAC \"%s\" is a group address: its first byte must be even", text);
+			       "the MAC \"%s\" is a group address: its first byte must be even",
+			       text);
 	*ret = mac;
 	return 0;
 }
@@ -200,21 +203,24 @@ vn_cidr_parse(const char *text, struct vn_cidr *ret, struct vn_error *err)
 
 	if (slash && (size_t)(slash - text) < sizeof(address))
 		memcpy(address, text, (size_t)(slash - text));
-	if (!slash && strlen(text) < sizeof(address) && inet_pton(cidr.family, text, cidr.byte) == 1)
+	if (!slash && strlen(text) < sizeof(address) &&
+	    inet_pton(cidr.family, text, cidr.byte) == 1)
 		return vn_fail(err, VN_E_INVALID,
 			       "\"%s\" lacks its prefix length: write it as \"%s/%d\"", text, text,
 			       cidr.family == AF_INET ? 24 : 64);
 	if (inet_pton(cidr.family, address, cidr.byte) != 1)
-		return vn_fail(err, VN_E_INVALID,
-			       "expected an address with prefix such as \"10.1.0.1/24\", got \"%.*s\"",
-			       SHOWN_MAX, text);
+		return vn_fail(
+			err, VN_E_INVALID,
+			"expected an address with prefix such as \"10.1.0.1/24\", got \"%.*s\"",
+			SHOWN_MAX, text);
 	cidr.prefix = (uint8_t)read_prefix(slash + 1, width);
 	if (cidr.prefix == 0)
 		return vn_fail(err, VN_E_INVALID, "the prefix length of \"%.*s\" is not 1 to %u",
 			       SHOWN_MAX, text, width);
 	fault = name_fault(&cidr);
 	if (fault)
-		return vn_fail(err, VN_E_INVALID, "\"%s\" is %s: no interface can have it", text, fault);
+		return vn_fail(err, VN_E_INVALID, "\"%s\" is %s: no interface can have it", text,
+			       fault);
 	*ret = cidr;
 	return 0;
 }
@@ -245,7 +251,8 @@ vn_cidr_overlap(const struct vn_cidr *a, const struct vn_cidr *b)
 		return false;
 	if (memcmp(a->byte, b->byte, shared / 8) != 0)
 		return false;
-	return shared % 8 == 0 || (a->byte[shared / 8] ^ b->byte[shared / 8]) >> (8 - shared % 8) == 0;
+	return shared % 8 == 0 ||
+	       (a->byte[shared / 8] ^ b->byte[shared / 8]) >> (8 - shared % 8) == 0;
 }
 
 bool

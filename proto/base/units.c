@@ -34,9 +34,9 @@ static const struct {
 };
 
 enum {
-	FRACTION_MAX = 18,	/* digits after the point: 10^18 times the largest unit fits 128 bits */
-	PERCENT_MAX = 12,	/* the same for percents: all digits fit a double's 53 bits */
-	SHOWN_MAX = 40,		/* characters of the user's text in an error */
+	FRACTION_MAX = 18, /* digits after the point: 10^18 times the largest unit fits 128 bits */
+	PERCENT_MAX = 12,  /* the same for percents: all digits fit a double's 53 bits */
+	SHOWN_MAX = 40,    /* characters of the user's text in an error */
 };
 
 /* A decimal number: digits / 10^scale. */
@@ -104,8 +104,9 @@ static int
 refuse(enum vn_unit unit, const char *text, const char *rest, struct vn_error *err)
 {
 	if (rest && !*rest)
-		return vn_fail(err, VN_E_INVALID, "\"%.*s\" lacks its unit: write one of %s behind it",
-			       SHOWN_MAX, text, kinds[unit].units);
+		return vn_fail(err, VN_E_INVALID,
+			       "\"%.*s\" lacks its unit: write one of %s behind it", SHOWN_MAX,
+			       text, kinds[unit].units);
 	return vn_fail(err, VN_E_INVALID, "expected %s such as \"%s\" (units: %s), got \"%.*s\"",
 		       kinds[unit].noun, kinds[unit].example, kinds[unit].units, SHOWN_MAX, text);
 }
@@ -155,8 +156,9 @@ vn_probability_parse(const char *text, double *ret, struct vn_error *err)
 		return vn_fail(err, VN_E_INVALID, "\"%.*s\" lacks its unit: write %% behind it",
 			       SHOWN_MAX, text);
 	if (!rest || strcmp(rest, "%") != 0)
-		return vn_fail(err, VN_E_INVALID, "expected a probability such as \"0.1%%\", got \"%.*s\"",
-			       SHOWN_MAX, text);
+		return vn_fail(err, VN_E_INVALID,
+			       "expected a probability such as \"0.1%%\", got \"%.*s\"", SHOWN_MAX,
+			       text);
 	if (number.whole > 100 || (number.whole == 100 && number.fraction > 0))
 		return vn_fail(err, VN_E_INVALID, "\"%.*s\" is above 100%%", SHOWN_MAX, text);
 	power = power_of_ten(number.scale);
@@ -180,6 +182,7 @@ vn_probability_print(double value, char text[static VN_QUANTITY_TEXT])
 	if (scale == 0)
 		snprintf(text, VN_QUANTITY_TEXT, "%llu%%", (unsigned long long)digits);
 	else
-		snprintf(text, VN_QUANTITY_TEXT, "%llu.%0*llu%%", (unsigned long long)(digits / power),
-			 (int)scale, (unsigned long long)(digits % power));
+		snprintf(text, VN_QUANTITY_TEXT, "%llu.%0*llu%%",
+			 (unsigned long long)(digits / power), (int)scale,
+			 (unsigned long long)(digits % power));
 }

@@ -1,6 +1,6 @@
 /*
- * A client's bytes as the daemon takes them: split into lines, parsed, taken apart, decoded by their
- * method's table, answered. Whatever comes in, the answer is one line of valid JSON.
+ * A client's bytes as the daemon takes them: split into lines, parsed, taken apart, decoded by
+ * their method's table, answered. Whatever comes in, the answer is one line of valid JSON.
  */
 #include <assert.h>
 #include <string.h>

@@ -80,7 +80,7 @@ main(int argc, char **argv)
 		failed += count == 0;
 	}
 	closedir(folder);
-	printf("%u inputs made from %u files\n%u passed, %u failed\n", inputs, passed + failed, passed,
-	       failed);
+	printf("%u inputs made from %u files\n%u passed, %u failed\n", inputs, passed + failed,
+	       passed, failed);
 	return passed > 0 && failed == 0 ? 0 : 1;
 }

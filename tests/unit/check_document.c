@@ -1,4 +1,5 @@
-/* Topology documents: what decodes, what is refused at which path, and that encoding is canonical. */
+/* Topology documents: what decodes, what is refused at which path, and that encoding is canonical.
+ */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,8 @@ load(const char *text)
 	for (char *at = copy; *at; at++)
 		if (*at == '\'')
 			*at = '"';
-	ck_assert_msg(message_parse(copy, strlen(copy), &value, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(message_parse(copy, strlen(copy), &value, &err) == 0, "%s: %s", text,
+		      err.text);
 	return value;
 }
 
@@ -28,11 +30,13 @@ load(const char *text)
 static const char *const good[] = {
 	"{'topology':'t'}",
 	"{'topology':'t','domain':'lab.example','dns':['10.0.0.1','fd00::1'],'vnodes':{'a':{}}}",
-	"{'topology':'pair','vnodes':{'alice':{'backend':'lxc','image':'busybox','memory':'64MiB','vcpus':1,"
+	"{'topology':'pair','vnodes':{'alice':{'backend':'lxc','image':'busybox','memory':'64MiB','"
+	"vcpus':1,"
 	"'restart':'on-failure','forwards':[{'host':2201,'guest':22}]},'bob':{'grace':'0ns',"
 	"'init':['/bin/sh','-c',''],'privileged':true,'control':false}},"
 	"'lans':{'link0':{'members':{'alice':{'address':'10.1.0.1/24','interface':'eth1'},"
-	"'bob':{'address':['10.1.0.2/24','fd01::2/64'],'interface':'eth0','mac':'02:00:00:00:00:01'}}}}}",
+	"'bob':{'address':['10.1.0.2/24','fd01::2/"
+	"64'],'interface':'eth0','mac':'02:00:00:00:00:01'}}}}}",
 	TWO "'lans':{'l':{'mtu':9000,'members':{'a':{'address':'10.0.0.1/32'}}},'m':{}}}",
 	TWO "'lans':{'l':{'members':{'a':{'address':'10.0.0.1/24'}}},"
 	    "'m':{'members':{'b':{'address':'10.0.0.1/24'}}}}}",
@@ -48,7 +52,8 @@ START_TEST(a_good_document_encodes_as_it_was)
 	struct vn_error err = { 0 };
 	struct document document = { 0 };
 
-	ck_assert_msg(document_decode(object, &arena, &document, &err) == 0, "%s: %s", err.path, err.text);
+	ck_assert_msg(document_decode(object, &arena, &document, &err) == 0, "%s: %s", err.path,
+		      err.text);
 	again = schema_encode(document_fields, &document);
 	ck_assert_int_eq(json_equal(again, object), 1);
 	json_decref(again);
@@ -67,15 +72,19 @@ static const struct {
 	{ "{'topology':'t','dns':['x']}", "/dns/0", "expected an address" },
 	{ "{'topology':'t','vnodes':{'a b':{}}}", "/vnodes/a b", "a space" },
 	{ "{'topology':'t','vnodes':{'a/b~':{}}}", "/vnodes/a~1b~0", "\"/\"" },
-	{ "{'topology':'t','vnodes':{'a':{'memory':64}}}", "/vnodes/a/memory", "got the number 64" },
-	{ "{'topology':'t','vnodes':{'a':{'memory':'1MiB'}}}", "/vnodes/a/memory", "at least 4MiB" },
+	{ "{'topology':'t','vnodes':{'a':{'memory':64}}}", "/vnodes/a/memory",
+	  "got the number 64" },
+	{ "{'topology':'t','vnodes':{'a':{'memory':'1MiB'}}}", "/vnodes/a/memory",
+	  "at least 4MiB" },
 	{ "{'topology':'t','vnodes':{'a':{'vcpus':0}}}", "/vnodes/a/vcpus", "at least 1" },
 	{ "{'topology':'t','vnodes':{'a':{'vcpus':1025}}}", "/vnodes/a/vcpus", "at most 1024" },
 	{ "{'topology':'t','vnodes':{'a':{'pids':4194305}}}", "/vnodes/a/pids", "at most 4194304" },
 	{ "{'topology':'t','vnodes':{'a':{'grace':'3601s'}}}", "/vnodes/a/grace", "at most 3600s" },
-	{ "{'topology':'t','vnodes':{'a':{'restart':'sometimes'}}}", "/vnodes/a/restart", "on-failure" },
+	{ "{'topology':'t','vnodes':{'a':{'restart':'sometimes'}}}", "/vnodes/a/restart",
+	  "on-failure" },
 	{ "{'topology':'t','vnodes':{'a':{'init':[]}}}", "/vnodes/a/init", "at least 1" },
-	{ "{'topology':'t','vnodes':{'a':{'init':['init']}}}", "/vnodes/a/init/0", "absolute path" },
+	{ "{'topology':'t','vnodes':{'a':{'init':['init']}}}", "/vnodes/a/init/0",
+	  "absolute path" },
 	{ "{'topology':'t','vnodes':{'a':{'devices':[]}}}", "/vnodes/a/devices", "not supported" },
 	{ "{'topology':'t','vnodes':{'a':{'forwards':[{'host':0,'guest':1}]}}}",
 	  "/vnodes/a/forwards/0/host", "at least 1" },
@@ -85,13 +94,17 @@ static const struct {
 	  "[{'host':7,'guest':7},{'host':1,'guest':3}]}}}",
 	  "/vnodes/b/forwards/1/host", "used already at /vnodes/a/forwards/0/host" },
 	{ "{'topology':'t','vnodes':{'a':{'forwards':[{'host':1,'guest':2,'address':'127.0.0.1'},"
-	  "{'host':1,'guest':2}]}}}", "/vnodes/a/forwards/1/host", "used already" },
+	  "{'host':1,'guest':2}]}}}",
+	  "/vnodes/a/forwards/1/host", "used already" },
 	{ "{'topology':'t','vnodes':{'a':{'forwards':[{'host':1,'guest':2},"
-	  "{'host':1,'guest':2,'address':'127.0.0.1'}]}}}", "/vnodes/a/forwards/1/host", "used already" },
+	  "{'host':1,'guest':2,'address':'127.0.0.1'}]}}}",
+	  "/vnodes/a/forwards/1/host", "used already" },
 	{ "{'topology':'t','vnodes':{'a':{'forwards':[{'host':1,'guest':2,'address':'fd00::1'},"
-	  "{'host':1,'guest':2,'address':'fd00:0::1'}]}}}", "/vnodes/a/forwards/1/host", "used already" },
+	  "{'host':1,'guest':2,'address':'fd00:0::1'}]}}}",
+	  "/vnodes/a/forwards/1/host", "used already" },
 	{ TWO "'lans':{'l':{'shape':{}}}}", "/lans/l/shape", "not supported" },
-	{ TWO "'lans':{'l':{'members':{'a':{'shape':{}}}}}}", "/lans/l/members/a/shape", "not supported" },
+	{ TWO "'lans':{'l':{'members':{'a':{'shape':{}}}}}}", "/lans/l/members/a/shape",
+	  "not supported" },
 	{ TWO "'lans':{'l':{'mtu':100}}}", "/lans/l/mtu", "at least 576" },
 	{ TWO "'lans':{'l':{'mtu':1000,'members':{'a':{'address':'fd00::1/64'}}}}}", "/lans/l/mtu",
 	  "at least 1280" },
@@ -100,7 +113,8 @@ static const struct {
 	  "lacks its prefix" },
 	{ TWO "'lans':{'l':{'members':{'a':{'address':['10.0.0.1/24','10.0.0.x/24']}}}}}",
 	  "/lans/l/members/a/address/1", "expected an address" },
-	{ TWO "'lans':{'l':{'members':{'a':{'address':'10.0.0.1/24'},'b':{'address':'10.0.0.1/16'}}}}}",
+	{ TWO
+	  "'lans':{'l':{'members':{'a':{'address':'10.0.0.1/24'},'b':{'address':'10.0.0.1/16'}}}}}",
 	  "/lans/l/members/b/address", "used already at /lans/l/members/a/address" },
 	{ TWO "'lans':{'l':{'members':{'a':{'address':'fd00::1/64'},"
 	      "'b':{'address':['10.0.0.1/24','fd00:0:0::1/64']}}}}}",
@@ -111,13 +125,16 @@ static const struct {
 	  "/lans/l/members/a/address", "reaches no other member" },
 	{ TWO "'lans':{'l':{'members':{'a':{'interface':'eth0'}}}}}", "/lans/l/members/a/interface",
 	  "control network" },
-	{ TWO "'lans':{'l':{'members':{'a':{'interface':'lo'}}}}}", "/lans/l/members/a/interface", "lo" },
-	{ TWO "'lans':{'l':{'members':{'a':{'interface':'x'}}},'m':{'members':{'a':{'interface':'x'}}}}}",
+	{ TWO "'lans':{'l':{'members':{'a':{'interface':'lo'}}}}}", "/lans/l/members/a/interface",
+	  "lo" },
+	{ TWO "'lans':{'l':{'members':{'a':{'interface':'x'}}},'m':{'members':{'a':{'interface':'x'"
+	      "}}}}}",
 	  "/lans/m/members/a/interface", "used already at /lans/l/members/a/interface" },
-	{ TWO "'lans':{'l':{'members':{'a':{'mac':'02:00:00:00:00:0A'},'b':{'mac':'02:00:00:00:00:0a'}}}}}",
+	{ TWO "'lans':{'l':{'members':{'a':{'mac':'02:00:00:00:00:0A'},'b':{'mac':'02:00:00:00:00:"
+	      "0a'}}}}}",
 	  "/lans/l/members/b/mac", "used already at /lans/l/members/a/mac" },
-	{ TWO "'lans':{'l':{'members':{'a':{'mac':'03:00:00:00:00:0a'}}}}}", "/lans/l/members/a/mac",
-	  "group" },
+	{ TWO "'lans':{'l':{'members':{'a':{'mac':'03:00:00:00:00:0a'}}}}}",
+	  "/lans/l/members/a/mac", "group" },
 };
 
 START_TEST(a_bad_document_is_refused_at_its_path_with_a_reason)
@@ -128,7 +145,8 @@ START_TEST(a_bad_document_is_refused_at_its_path_with_a_reason)
 	struct document document = { 0 };
 
 	ck_assert_int_eq(document_decode(object, &arena, &document, &err), -1);
-	ck_assert_int_eq(err.code, strstr(bad[_i].says, "not supported") ? VN_E_UNSUPPORTED : VN_E_INVALID);
+	ck_assert_int_eq(err.code,
+			 strstr(bad[_i].says, "not supported") ? VN_E_UNSUPPORTED : VN_E_INVALID);
 	ck_assert_str_eq(err.path, bad[_i].path);
 	ck_assert_msg(strstr(err.text, bad[_i].says), "%s: '%s'", bad[_i].text, err.text);
 	ck_assert_ptr_null(document.topology);
@@ -169,8 +187,8 @@ START_TEST(a_lan_of_four_thousand_members_decodes)
 		json_object_set_new(members, name, json_pack("{so}", "address",
 			json_sprintf("10.%d.%d.1/8", 1 + i / 250, i % 250)));
 	}
-	object = json_pack("{ss so s{s{so}}}", "topology", "t", "vnodes", vnodes, "lans", "l", "members",
-			   members);
+	object = json_pack("{ss so s{s{so}}}", "topology", "t", "vnodes", vnodes, "lans", "l",
+			   "members", members);
 	ck_assert_msg(document_decode(object, &arena, &document, &err) == 0, "%s", err.text);
 	ck_assert_uint_eq(document.vnodes.count, 4000);
 	json_decref(object);
@@ -183,7 +201,8 @@ main(void)
 	TCase *tcase = tcase_create("document");
 
 	tcase_add_loop_test(tcase, a_good_document_encodes_as_it_was, 0, VN_COUNT(good));
-	tcase_add_loop_test(tcase, a_bad_document_is_refused_at_its_path_with_a_reason, 0, VN_COUNT(bad));
+	tcase_add_loop_test(tcase, a_bad_document_is_refused_at_its_path_with_a_reason, 0,
+			    VN_COUNT(bad));
 	tcase_add_test(tcase, presets_of_a_vnode_are_set);
 	tcase_add_test(tcase, a_lan_of_four_thousand_members_decodes);
 	return run_tcase("document", tcase);

@@ -1,4 +1,5 @@
-/* The error value: its words and numbers, context before it, and that it is UTF-8 whatever is cut. */
+/* The error value: its words and numbers, context before it, and that it is UTF-8 whatever is cut.
+ */
 #include <check.h>
 #include <errno.h>
 #include <string.h>
@@ -99,7 +100,8 @@ main(void)
 	tcase_add_loop_test(tcase, text_is_mended_to_utf8, 0, VN_COUNT(texts));
 	tcase_add_test(tcase, a_text_cut_in_a_character_stays_utf8);
 	tcase_add_test(tcase, context_goes_before_text_and_path);
-	tcase_add_loop_test(tcase, each_code_has_its_word_and_number, VN_E_PARSE, VN_E_INTERNAL + 1);
+	tcase_add_loop_test(tcase, each_code_has_its_word_and_number, VN_E_PARSE,
+			    VN_E_INTERNAL + 1);
 	tcase_add_test(tcase, an_unknown_word_is_internal);
 	return run_tcase("error", tcase);
 }

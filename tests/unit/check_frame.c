@@ -242,7 +242,8 @@ END_TEST
 static void
 make_pair(int pair[2])
 {
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+			 0);
 }
 
 START_TEST(descriptors_travel_over_a_socket_and_are_closed_on_exec)

@@ -51,7 +51,8 @@ START_TEST(an_interface_name_passes_or_not)
 {
 	struct vn_error err = { 0 };
 
-	ck_assert_int_eq(vn_ifname_check(interfaces[_i].text, &err), interfaces[_i].passes ? 0 : -1);
+	ck_assert_int_eq(vn_ifname_check(interfaces[_i].text, &err),
+			 interfaces[_i].passes ? 0 : -1);
 }
 END_TEST
 
@@ -213,7 +214,8 @@ main(void)
 	tcase_add_test(tcase, new_uuids_are_uuids_and_differ);
 	tcase_add_loop_test(tcase, other_texts_are_no_uuids, 0, VN_COUNT(no_uuids));
 	tcase_add_loop_test(tcase, a_mac_is_read_back_or_its_fault_is_named, 0, VN_COUNT(macs));
-	tcase_add_loop_test(tcase, an_address_is_read_back_or_its_fault_is_named, 0, VN_COUNT(cidrs));
+	tcase_add_loop_test(tcase, an_address_is_read_back_or_its_fault_is_named, 0,
+			    VN_COUNT(cidrs));
 	tcase_add_loop_test(tcase, networks_overlap_or_not_either_way_round, 0, VN_COUNT(pairs));
 	return run_tcase("ident", tcase);
 }

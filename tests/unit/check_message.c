@@ -14,7 +14,8 @@ parse(const char *text)
 	struct vn_error err = { 0 };
 	json_t *value = NULL;
 
-	ck_assert_msg(message_parse(text, strlen(text), &value, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(message_parse(text, strlen(text), &value, &err) == 0, "%s: %s", text,
+		      err.text);
 	return value;
 }
 
@@ -61,7 +62,8 @@ START_TEST(what_is_no_strict_json_is_refused_with_its_place)
 
 	ck_assert_int_eq(message_parse(no_json[_i].text, no_json[_i].length, &value, &err), -1);
 	ck_assert_int_eq(err.code, VN_E_PARSE);
-	ck_assert_msg(strstr(err.text, no_json[_i].says), "'%s' for '%s'", err.text, no_json[_i].text);
+	ck_assert_msg(strstr(err.text, no_json[_i].says), "'%s' for '%s'", err.text,
+		      no_json[_i].text);
 	ck_assert_ptr_null(value);
 }
 END_TEST
@@ -81,7 +83,8 @@ START_TEST(nesting_is_bounded_to_the_level)
 	length += (size_t)sprintf(text + length, "\"%.*s\\\"\"", 4, brackets);
 	for (int i = 0; i < depth; i++)
 		text[length++] = is_array ? ']' : '}';
-	ck_assert_int_eq(message_parse(text, length, &value, &err), depth > PROTOCOL_DEPTH_MAX ? -1 : 0);
+	ck_assert_int_eq(message_parse(text, length, &value, &err),
+			 depth > PROTOCOL_DEPTH_MAX ? -1 : 0);
 	if (depth > PROTOCOL_DEPTH_MAX)
 		ck_assert_msg(strstr(err.text, "nested deeper than 64"), "%s", err.text);
 	json_decref(value);
@@ -131,8 +134,10 @@ static const struct {
 	{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":1}", "needs \"method\"", "1" },
 	{ "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"m\"}", "\"id\" must be", NULL },
 	{ "{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"m\"}", "\"id\" must be", NULL },
-	{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":1}", "\"params\" must be", "1" },
-	{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"parms\":{}}", "no member \"parms\"", "1" },
+	{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":1}", "\"params\" must be",
+	  "1" },
+	{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"parms\":{}}", "no member \"parms\"",
+	  "1" },
 };
 
 START_TEST(a_member_is_a_request_or_its_fault_is_named)
@@ -189,7 +194,8 @@ START_TEST(each_error_survives_the_way_to_the_client)
 }
 END_TEST
 
-static const char *const mangled[] = { "\xff", "caf\xc3", "\xf0\x9f\x92", "a\xed\xa0\x80z", "\xc3\xa9\x80" };
+static const char *const mangled[] = { "\xff", "caf\xc3", "\xf0\x9f\x92", "a\xed\xa0\x80z",
+				       "\xc3\xa9\x80" };
 
 START_TEST(an_error_text_with_broken_utf8_is_mended)
 {
@@ -207,8 +213,8 @@ START_TEST(an_error_text_with_broken_utf8_is_mended)
 		json_decref(parse(line));
 		ck_assert_msg(strstr(line, "?"), "%s", line);
 	}
-	ck_assert_ptr_null(json_object_get(json_object_get(json_object_get(answer, "error"), "data"),
-					   "job"));
+	ck_assert_ptr_null(
+		json_object_get(json_object_get(json_object_get(answer, "error"), "data"), "job"));
 	json_decref(answer);
 }
 END_TEST
@@ -231,8 +237,10 @@ START_TEST(calls_and_notifications_read_back)
 }
 END_TEST
 
-static const char *const no_answers[] = { "{}", "[]", "1", "{\"result\":1,\"error\":{\"message\":\"x\"}}",
-					  "{\"error\":{}}", "{\"error\":1}" };
+static const char *const no_answers[] = {
+	"{}",           "[]", "1", "{\"result\":1,\"error\":{\"message\":\"x\"}}", "{\"error\":{}}",
+	"{\"error\":1}"
+};
 
 START_TEST(what_is_no_answer_is_said_to_be_none)
 {
@@ -270,13 +278,16 @@ main(void)
 {
 	TCase *tcase = tcase_create("message");
 
-	tcase_add_loop_test(tcase, what_is_no_strict_json_is_refused_with_its_place, 0, VN_COUNT(no_json));
+	tcase_add_loop_test(tcase, what_is_no_strict_json_is_refused_with_its_place, 0,
+			    VN_COUNT(no_json));
 	tcase_add_loop_test(tcase, nesting_is_bounded_to_the_level, 0, 4);
 	tcase_add_test(tcase, a_line_full_of_opening_brackets_does_not_recurse);
 	tcase_add_test(tcase, brackets_in_strings_do_not_count);
-	tcase_add_loop_test(tcase, a_member_is_a_request_or_its_fault_is_named, 0, VN_COUNT(requests));
+	tcase_add_loop_test(tcase, a_member_is_a_request_or_its_fault_is_named, 0,
+			    VN_COUNT(requests));
 	tcase_add_test(tcase, a_result_is_printed_as_one_line);
-	tcase_add_loop_test(tcase, each_error_survives_the_way_to_the_client, VN_E_PARSE, VN_E_INTERNAL + 1);
+	tcase_add_loop_test(tcase, each_error_survives_the_way_to_the_client, VN_E_PARSE,
+			    VN_E_INTERNAL + 1);
 	tcase_add_loop_test(tcase, an_error_text_with_broken_utf8_is_mended, 0, VN_COUNT(mangled));
 	tcase_add_test(tcase, calls_and_notifications_read_back);
 	tcase_add_loop_test(tcase, what_is_no_answer_is_said_to_be_none, 0, VN_COUNT(no_answers));

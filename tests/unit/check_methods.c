@@ -1,6 +1,7 @@
 /*
  * The method table as a whole. Each method is tried with a parameter missing, of a wrong type, and
- * unknown, all made from its own table; the OpenRPC document is checked by following every reference.
+ * unknown, all made from its own table; the OpenRPC document is checked by following every
+ * reference.
  */
 #include <check.h>
 #include <stdio.h>
@@ -95,7 +96,8 @@ add_samples(json_t *object, const struct field *fields, bool all)
 	for (; fields->kind != FIELD_END; fields++) {
 		if (fields->kind == FIELD_INLINE)
 			add_samples(object, fields->fields, all);
-		else if (!(fields->flags & FIELD_UNSUPPORTED) && (all || fields->flags & FIELD_REQUIRED))
+		else if (!(fields->flags & FIELD_UNSUPPORTED) &&
+			 (all || fields->flags & FIELD_REQUIRED))
 			json_object_set_new(object, fields->name, sample_value(fields));
 	}
 }
@@ -147,7 +149,8 @@ START_TEST(a_method_takes_its_least_and_all_its_params)
 	json_t *all = sample_object(method->fields, true);
 	struct vn_error err;
 
-	ck_assert_msg(decode(method, least, &err) == 0, "%s%s: %s", method->name, err.path, err.text);
+	ck_assert_msg(decode(method, least, &err) == 0, "%s%s: %s", method->name, err.path,
+		      err.text);
 	ck_assert_msg(decode(method, all, &err) == 0, "%s%s: %s", method->name, err.path, err.text);
 	json_decref(least);
 	json_decref(all);
@@ -186,9 +189,10 @@ try_wrong_types(const struct method *method, const struct field *field)
 
 	for (size_t i = 0; i < VN_COUNT(wrong); i++) {
 		json_t *params = sample_object(method->fields, true);
-		bool is_fitting = (field->kind == FIELD_STRING && !field->form && json_is_string(wrong[i])) ||
-				  (field->kind == FIELD_BOOL && json_is_true(wrong[i])) ||
-				  (field->kind == FIELD_JSON && !(field->flags & FIELD_UNSUPPORTED));
+		bool is_fitting =
+			(field->kind == FIELD_STRING && !field->form && json_is_string(wrong[i])) ||
+			(field->kind == FIELD_BOOL && json_is_true(wrong[i])) ||
+			(field->kind == FIELD_JSON && !(field->flags & FIELD_UNSUPPORTED));
 		struct vn_error err;
 
 		json_object_set(params, field->name, wrong[i]);
@@ -197,8 +201,9 @@ try_wrong_types(const struct method *method, const struct field *field)
 		} else {
 			ck_assert_msg(decode(method, params, &err) == -1, "%s takes %zu as '%s'",
 				      method->name, i, field->name);
-			ck_assert_int_eq(err.code, field->flags & FIELD_UNSUPPORTED ? VN_E_UNSUPPORTED
-										    : VN_E_INVALID);
+			ck_assert_int_eq(err.code, field->flags & FIELD_UNSUPPORTED
+							   ? VN_E_UNSUPPORTED
+							   : VN_E_INVALID);
 			err.path[strlen(field->name) + 1] = '\0';	/* of an item: its list */
 			expect_path(method, field, &err);
 		}
@@ -310,14 +315,17 @@ START_TEST(the_openrpc_document_has_every_method_once)
 	json_t *list = json_object_get(document, "methods");
 
 	ck_assert_str_eq(json_string_value(json_object_get(document, "openrpc")), "1.2.6");
-	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(document, "info"), "version")),
-			 "1.2.3");
+	ck_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(document, "info"), "version")),
+		"1.2.3");
 	ck_assert_uint_eq(json_array_size(list), METHOD_COUNT);
 	for (size_t i = 0; i < METHOD_COUNT; i++) {
 		json_t *method = json_array_get(list, i);
 
-		ck_assert_str_eq(json_string_value(json_object_get(method, "name")), methods[i].name);
-		ck_assert_str_eq(json_string_value(json_object_get(method, "paramStructure")), "by-name");
+		ck_assert_str_eq(json_string_value(json_object_get(method, "name")),
+				 methods[i].name);
+		ck_assert_str_eq(json_string_value(json_object_get(method, "paramStructure")),
+				 "by-name");
 		ck_assert_str_eq(json_string_value(json_object_get(method, "x-role")),
 				 role_words[methods[i].role]);
 		ck_assert_int_eq(json_is_true(json_object_get(method, "x-changes")),
@@ -370,7 +378,7 @@ START_TEST(the_openrpc_document_fits_a_line)
 	size_t length = 0;
 	vn_autofree char *line = message_print(document, &length);
 
-	ck_assert_uint_lt(length, PROTOCOL_ANSWER_MAX);
+	ck_assert_uint_lt(strlen(line), PROTOCOL_ANSWER_MAX);
 	json_decref(document);
 }
 END_TEST
@@ -379,8 +387,8 @@ START_TEST(no_field_of_an_object_stands_twice)
 {
 	for (const struct object_field *field = object_fields; field->object; field++)
 		if (field->name)
-			ck_assert_msg(object_field_find(field->object, field->name) == field, "%s.%s",
-				      field->object, field->name);
+			ck_assert_msg(object_field_find(field->object, field->name) == field,
+				      "%s.%s", field->object, field->name);
 }
 END_TEST
 
@@ -394,7 +402,8 @@ main(void)
 	tcase_add_loop_test(tcase, a_param_of_a_wrong_type_is_named, 0, METHOD_COUNT);
 	tcase_add_loop_test(tcase, an_unknown_param_is_named, 0, METHOD_COUNT);
 	tcase_add_loop_test(tcase, params_by_position_are_refused, 0, METHOD_COUNT);
-	tcase_add_loop_test(tcase, what_changes_things_takes_wait_and_needs_a_role, 0, METHOD_COUNT);
+	tcase_add_loop_test(tcase, what_changes_things_takes_wait_and_needs_a_role, 0,
+			    METHOD_COUNT);
 	tcase_add_test(tcase, an_unknown_method_is_not_found);
 	tcase_add_test(tcase, the_openrpc_document_has_every_method_once);
 	tcase_add_test(tcase, each_reference_of_the_openrpc_document_resolves);

@@ -51,13 +51,14 @@ static const struct field whole_fields[] = {
 	{ "time", "a time", FIELD_TIME, 0, AT(whole, time) },
 	{ "rate", "a rate", FIELD_RATE, 0, AT(whole, rate) },
 	{ "loss", "a loss", FIELD_PROBABILITY, 0, AT(whole, loss) },
-	{ "colour", "a colour", FIELD_WORD, 0, AT(whole, colour), .words = colours, .preset = GREEN },
+	{ "colour", "a colour", FIELD_WORD, 0, AT(whole, colour), .words = colours,
+	  .preset = GREEN },
 	{ "part", "a part", FIELD_STRUCT, 0, AT(whole, part), .fields = part_fields,
 	  .size = sizeof(struct part) },
 	{ "", "", FIELD_INLINE, 0, AT(whole, inner), .fields = inner_fields,
 	  .size = sizeof(struct inner) },
-	{ "words", "some words", FIELD_LIST, FIELD_OR_ONE, AT(whole, words), 1, 3, .item = FIELD_STRING,
-	  .form = &form_name },
+	{ "words", "some words", FIELD_LIST, FIELD_OR_ONE, AT(whole, words), 1, 3,
+	  .item = FIELD_STRING, .form = &form_name },
 	{ "parts", "some parts", FIELD_LIST, 0, AT(whole, parts), .item = FIELD_STRUCT,
 	  .fields = part_fields, .size = sizeof(struct part) },
 	{ "map", "parts by name", FIELD_MAP, 0, AT(whole, map), 0, 2, .form = &form_name,
@@ -90,7 +91,8 @@ START_TEST(every_kind_is_decoded)
 	struct whole whole = { 0 };
 	const struct part *parts;
 
-	ck_assert_msg(schema_decode(whole_fields, object, &arena, &whole, &err) == 0, "%s", err.text);
+	ck_assert_msg(schema_decode(whole_fields, object, &arena, &whole, &err) == 0, "%s",
+		      err.text);
 	ck_assert_str_eq(whole.name, "x");
 	ck_assert(!whole.on && whole.inner.flag);
 	ck_assert_int_eq(whole.count, -5);
@@ -116,10 +118,11 @@ END_TEST
 
 START_TEST(what_is_absent_or_null_has_its_preset)
 {
-	static const char *const texts[] = { "{\"name\":\"x\"}",
-					     "{\"name\":\"x\",\"on\":null,\"count\":null,\"size\":null,"
-					     "\"colour\":null,\"words\":null,\"map\":null,\"part\":null,"
-					     "\"later\":null,\"note\":null}" };
+	static const char *const texts[] = {
+		"{\"name\":\"x\"}", "{\"name\":\"x\",\"on\":null,\"count\":null,\"size\":null,"
+				    "\"colour\":null,\"words\":null,\"map\":null,\"part\":null,"
+				    "\"later\":null,\"note\":null}"
+	};
 	json_t *object = load(texts[_i]), *least = load("{\"name\":\"x\"}"), *again;
 	vn_autoarena arena = { 0 };
 	struct vn_error err = { 0 };
@@ -165,19 +168,23 @@ static const struct {
 	{ "{\"name\":5}", "/name", "expected a string (name), got the number 5" },
 	{ "{\"name\":\"a b\"}", "/name", "a space" },
 	{ "{\"name\":\"x\",\"on\":1}", "/on", "expected true or false, got the number 1" },
-	{ "{\"name\":\"x\",\"count\":1.5}", "/count", "expected a whole number, got the number 1.5" },
+	{ "{\"name\":\"x\",\"count\":1.5}", "/count",
+	  "expected a whole number, got the number 1.5" },
 	{ "{\"name\":\"x\",\"count\":\"1\"}", "/count", "expected a whole number, got \"1\"" },
 	{ "{\"name\":\"x\",\"count\":6}", "/count", "at most 5, got 6" },
 	{ "{\"name\":\"x\",\"count\":-6}", "/count", "at least -5, got -6" },
-	{ "{\"name\":\"x\",\"size\":64}", "/size", "expected a size such as \"64MiB\", got the number 64" },
+	{ "{\"name\":\"x\",\"size\":64}", "/size",
+	  "expected a size such as \"64MiB\", got the number 64" },
 	{ "{\"name\":\"x\",\"size\":\"64\"}", "/size", "lacks its unit" },
 	{ "{\"name\":\"x\",\"size\":\"1B\"}", "/size", "at least 1KiB" },
 	{ "{\"name\":\"x\",\"size\":\"1GiB\"}", "/size", "at most 1MiB" },
 	{ "{\"name\":\"x\",\"time\":\"1MiB\"}", "/time", "expected a time" },
 	{ "{\"name\":\"x\",\"time\":\"10000000000s\"}", "/time", "at most" },
-	{ "{\"name\":\"x\",\"rate\":true}", "/rate", "expected a rate such as \"10Mbit\", got true" },
+	{ "{\"name\":\"x\",\"rate\":true}", "/rate",
+	  "expected a rate such as \"10Mbit\", got true" },
 	{ "{\"name\":\"x\",\"loss\":0.1}", "/loss", "expected a probability such as \"0.1%\"" },
-	{ "{\"name\":\"x\",\"colour\":\"blue\"}", "/colour", "one of \"red\", \"green\", got \"blue\"" },
+	{ "{\"name\":\"x\",\"colour\":\"blue\"}", "/colour",
+	  "one of \"red\", \"green\", got \"blue\"" },
 	{ "{\"name\":\"x\",\"colour\":1}", "/colour", "one of \"red\"" },
 	{ "{\"name\":\"x\",\"part\":[]}", "/part", "expected an object" },
 	{ "{\"name\":\"x\",\"part\":{}}", "/part/number", "missing" },
@@ -196,12 +203,14 @@ static const struct {
 	{ "{\"name\":\"x\",\"map\":{\"a\":null}}", "/map/a", "got null" },
 	{ "{\"name\":\"x\",\"map\":{\"a\":{\"number\":1,\"numbr\":1}}}", "/map/a/numbr",
 	  "did you mean \"number\"?" },
-	{ "{\"name\":\"x\",\"map\":{\"a\":{\"number\":1},\"b\":{\"number\":1},\"c\":{\"number\":1}}}", "/map",
-	  "at most 2 members" },
+	{ "{\"name\":\"x\",\"map\":{\"a\":{\"number\":1},\"b\":{\"number\":1},\"c\":{\"number\":1}}"
+	  "}",
+	  "/map", "at most 2 members" },
 	{ "{\"name\":\"x\",\"later\":{}}", "/later", "not supported" },
 	{ "{\"nam\":\"x\"}", "/nam", "did you mean \"name\"?" },
 	{ "{\"name\":\"x\",\"notee\":\"x\"}", "/notee", "did you mean \"note\"?" },
-	{ "{\"name\":\"x\",\"zzzzzzzz\":null}", "/zzzzzzzz", "unknown field; known: name, on, count" },
+	{ "{\"name\":\"x\",\"zzzzzzzz\":null}", "/zzzzzzzz",
+	  "unknown field; known: name, on, count" },
 	{ "{\"name\":\"x\",\"~/\":1}", "/~0~1", "unknown field" },
 };
 
@@ -213,7 +222,8 @@ START_TEST(a_bad_value_is_refused_at_its_path_with_a_reason)
 	struct whole whole = { 0 };
 
 	ck_assert_int_eq(schema_decode(whole_fields, object, &arena, &whole, &err), -1);
-	ck_assert_int_eq(err.code, strstr(bad[_i].says, "not supported") ? VN_E_UNSUPPORTED : VN_E_INVALID);
+	ck_assert_int_eq(err.code,
+			 strstr(bad[_i].says, "not supported") ? VN_E_UNSUPPORTED : VN_E_INVALID);
 	ck_assert_str_eq(err.path, bad[_i].path);
 	ck_assert_msg(strstr(err.text, bad[_i].says), "%s: '%s'", bad[_i].text, err.text);
 	json_decref(object);
@@ -262,8 +272,10 @@ static const struct {
 	{ &form_reference, "lab/a/b", false },
 	{ &form_reference, "/a", false },
 	{ &form_reference, "lab/", false },
-	{ &form_reference, "a23456789012345678901234567890123456789012345678901234567890123/a", true },
-	{ &form_reference, "a234567890123456789012345678901234567890123456789012345678901234/a", false },
+	{ &form_reference, "a23456789012345678901234567890123456789012345678901234567890123/a",
+	  true },
+	{ &form_reference, "a234567890123456789012345678901234567890123456789012345678901234/a",
+	  false },
 	{ &form_address, "10.0.0.1", true },
 	{ &form_address, "fd00::1", true },
 	{ &form_address, "10.0.0.1/24", false },
@@ -298,7 +310,8 @@ main(void)
 	tcase_add_test(tcase, every_kind_is_decoded);
 	tcase_add_loop_test(tcase, what_is_absent_or_null_has_its_preset, 0, 2);
 	tcase_add_test(tcase, one_item_may_stand_for_its_list);
-	tcase_add_loop_test(tcase, a_bad_value_is_refused_at_its_path_with_a_reason, 0, VN_COUNT(bad));
+	tcase_add_loop_test(tcase, a_bad_value_is_refused_at_its_path_with_a_reason, 0,
+			    VN_COUNT(bad));
 	tcase_add_test(tcase, an_unknown_key_without_likeness_is_no_suggestion);
 	tcase_add_test(tcase, a_table_describes_itself_as_json_schema);
 	tcase_add_loop_test(tcase, a_form_passes_or_not, 0, VN_COUNT(forms));

@@ -22,7 +22,8 @@ static const struct {
 	{ VN_UNIT_SIZE, "1024KiB", 1 << 20, "1MiB" },
 	{ VN_UNIT_SIZE, "18446744073709551615B", UINT64_MAX, "18446744073709551615B" },
 	{ VN_UNIT_SIZE, "16777215TiB", 16777215ULL << 40, "16777215TiB" },
-	{ VN_UNIT_SIZE, "0.000000000931322574615478515625TiB", 1024, NULL },	/* 30 digits: refused */
+	{ VN_UNIT_SIZE, "0.000000000931322574615478515625TiB", 1024,
+	  NULL }, /* 30 digits: refused */
 	{ VN_UNIT_TIME, "250us", 250000, "250us" },
 	{ VN_UNIT_TIME, "0.25ms", 250000, "250us" },
 	{ VN_UNIT_TIME, "10s", 10000000000, "10s" },
@@ -171,11 +172,13 @@ main(void)
 {
 	TCase *tcase = tcase_create("units");
 
-	tcase_add_loop_test(tcase, a_quantity_is_read_exactly_and_written_canonically, 0, VN_COUNT(good));
+	tcase_add_loop_test(tcase, a_quantity_is_read_exactly_and_written_canonically, 0,
+			    VN_COUNT(good));
 	tcase_add_loop_test(tcase, a_malformed_quantity_is_refused_with_a_reason, 0, VN_COUNT(bad));
 	tcase_add_test(tcase, random_values_survive_being_written_and_read);
 	tcase_add_loop_test(tcase, a_probability_is_read_and_written, 0, VN_COUNT(probabilities));
-	tcase_add_loop_test(tcase, a_malformed_probability_is_refused, 0, VN_COUNT(bad_probabilities));
+	tcase_add_loop_test(tcase, a_malformed_probability_is_refused, 0,
+			    VN_COUNT(bad_probabilities));
 	tcase_add_test(tcase, each_probability_with_four_digits_reads_back);
 	return run_tcase("units", tcase);
 }
