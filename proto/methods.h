@@ -97,4 +97,3 @@ enum vnode_state {
 #define VNODE_STATE_COUNT 10
 extern const char *const vnode_state_words[];	/* absent creating stopped mounted booting … failed */
 extern const char *const wanted_words[];	/* running stopped absent */
-extern const char *const event_type_words[];	/* vnode.state vnode.exit lan.change job.state image.state host.warning gap */

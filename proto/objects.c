@@ -83,13 +83,14 @@ const struct object_field object_fields[] = {
 	{ "forward", "protocol", "string", "tcp or udp" },
 	{ "forward", "address", "string?", "address of the host; null for every one" },
 
+	{ "exec", "exec", "integer", "with tty, at once: its number in the notification of its end" },
 	{ "exec", "exit_code", "integer", "the command's; -1 when a signal ended it" },
 	{ "exec", "signal", "integer", "0 when it exited" },
 	{ "exec", "stdout", "string", "base64, with capture" },
 	{ "exec", "stderr", "string", "base64, with capture" },
 	{ "exec", "truncated", "boolean", "with capture: there was more" },
 
-	{ "console", "fds", "integer", "descriptors that came with the answer" },
+	{ "console", NULL, "object", "nothing: the console is the descriptor that comes along" },
 
 	{ "lans", "lans", "lan[]", "by id" },
 	{ "lan", "name", "string", "unique in its topology" },
