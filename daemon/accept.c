@@ -1,7 +1,7 @@
 /*
- * Takes clients in. When the process or the machine has no descriptor left, accept would fail again at
- * once for ever: the spare descriptor is given up to take one client and tell it, and then nothing is
- * accepted for a while, longer each time.
+ * Takes clients in. When the process or the machine has no descriptor left, accept would fail again
+ * at once for ever: the spare descriptor is given up to take one client and tell it, and then
+ * nothing is accepted for a while, longer each time.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
- * A batch counts those who may still add to it: each member, and the line while it is being handed on.
- * Members are kept as text, so that a large batch is printed once and its size is known.
+ * A batch counts those who may still add to it: each member, and the line while it is being handed
+ * on. Members are kept as text, so that a large batch is printed once and its size is known.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
  * A call from its birth to its one answer. Whoever answers later holds a ticket, looked up in the
- * control's table: it is void after the answer and after the client left. An answer that comes while
- * the handler still runs is kept and sent when the handler has returned.
+ * control's table: it is void after the answer and after the client left. An answer that comes
+ * while the handler still runs is kept and sent when the handler has returned.
  */
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /*
- * The configuration: one table says of each key where it lives, how it is read, what it is without a
- * file, and whether it may change while vnoded runs. Presets are texts that take the same way as
+ * The configuration: one table says of each key where it lives, how it is read, what it is without
+ * a file, and whether it may change while vnoded runs. Presets are texts that take the same way as
  * those of a file, so a preset cannot be something a file could not say.
  *
  * The surprising one is `socket`: unless it is set it lies in run_dir and follows that.

@@ -1,7 +1,7 @@
 /*
- * All clients together: the socket they come through, how many there may be, and whose turn it is. A
- * session that wants a turn stands in one list, and one deferred call of the loop gives each a turn, so
- * that a client with much to say and one with little alternate.
+ * All clients together: the socket they come through, how many there may be, and whose turn it is.
+ * A session that wants a turn stands in one list, and one deferred call of the loop gives each a
+ * turn, so that a client with much to say and one with little alternate.
  */
 #include "daemon/session.h"
 

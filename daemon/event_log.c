@@ -1,7 +1,7 @@
 /*
- * Numbering, keeping and reading events. An appended event waits in `pending` until its commit, so that
- * what a subscriber has seen survives any crash and a number never means two things. An event is printed
- * in one way, whether it is new or read again.
+ * Numbering, keeping and reading events. An appended event waits in `pending` until its commit, so
+ * that what a subscriber has seen survives any crash and a number never means two things. An event
+ * is printed in one way, whether it is new or read again.
  */
 #include "daemon/event_inner.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Numbered events: put in the database first, sent to subscribers when committed, so that a number is
- * never used twice. Thread: loop.
+ * Numbered events: put in the database first, sent to subscribers when committed, so that a number
+ * is never used twice. Thread: loop.
  */
 
 #include "daemon/call.h"

@@ -1,7 +1,7 @@
 /*
- * The socket appears under its name by rename, already listening and with its mode, so that a client
- * never meets one that is not ready. A leftover of a killed daemon is told from a living one by
- * connecting to it.
+ * The socket appears under its name by rename, already listening and with its mode, so that a
+ * client never meets one that is not ready. A leftover of a killed daemon is told from a living one
+ * by connecting to it.
  */
 #include "daemon/listen.h"
 

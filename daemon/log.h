@@ -1,7 +1,7 @@
 #pragma once
 /*
- * The log: level, subject, sentence. Under systemd with "<6>" prefixes on stderr, else plain lines with
- * the time. Messages: no capital, no period, name first. Thread: any.
+ * The log: level, subject, sentence. Under systemd with "<6>" prefixes on stderr, else plain lines
+ * with the time. Messages: no capital, no period, name first. Thread: any.
  */
 
 #include <stdbool.h>

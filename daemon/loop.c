@@ -1,11 +1,12 @@
 /*
- * The loop on libevent. libevent only waits for descriptors and signals; everything with an order is
- * ours: timers (timers.c, woken by one timerfd), posted messages (a list under the only lock of this
- * file, woken by one eventfd) and deferred calls (a list). That way a test can hold the clock, and a
- * loop with nothing to do sleeps without a single wake-up.
+ * The loop on libevent. libevent only waits for descriptors and signals; everything with an order
+ * is ours: timers (timers.c, woken by one timerfd), posted messages (a list under the only lock of
+ * this file, woken by one eventfd) and deferred calls (a list). That way a test can hold the
+ * clock, and a loop with nothing to do sleeps without a single wake-up.
  *
  * One turn runs ready descriptors and messages, then due timers, then deferred calls; each only as
- * they were when its part began, so that a callback which always asks again cannot starve the others.
+ * they were when its part began, so that a callback which always asks again cannot starve the
+ * others.
  */
 #include "daemon/loop.h"
 
@@ -95,8 +96,9 @@ message_new(watch_fn *fn, void *arg)
 }
 
 /*
- * Runs the messages that are in `queue` now: taken out first, so that those which come meanwhile wait
- * for the next turn, and one by one, because a callback may make loop_forget drop those behind it.
+ * Runs the messages that are in `queue` now: taken out first, so that those which come meanwhile
+ * wait for the next turn, and one by one, because a callback may make loop_forget drop those
+ * behind it.
  */
 static void
 run_messages(struct loop *loop, struct vn_list *queue)

@@ -12,5 +12,7 @@ void notify_ready(struct notify *notify);
 void notify_status(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void notify_reloading(struct notify *notify);
 void notify_stopping(struct notify *notify);
-/* The socket that systemd listens on for us (vnoded.socket), ours to close; -1 when there is none. */
+/*
+ * The socket that systemd listens on for us (vnoded.socket), ours to close; -1 when there is none.
+ */
 int notify_listen_fd(void);

@@ -1,6 +1,6 @@
 /*
- * A line with descriptors begins a chunk of its own, since frame_write sends them with the first byte
- * of what it is given. Nothing is appended to a chunk that was linked rather than copied.
+ * A line with descriptors begins a chunk of its own, since frame_write sends them with the first
+ * byte of what it is given. Nothing is appended to a chunk that was linked rather than copied.
  */
 #include "daemon/output.h"
 

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * What a client has not read yet: chunks in order, each with the descriptors that leave with its first
- * byte. Small lines are copied into the last chunk, so that many answers leave in one system call.
- * Thread: loop.
+ * What a client has not read yet: chunks in order, each with the descriptors that leave with its
+ * first byte. Small lines are copied into the last chunk, so that many answers leave in one system
+ * call. Thread: loop.
  */
 
 #include "proto/base/list.h"

@@ -1,11 +1,11 @@
 /*
  * The worker threads: the only place where the daemon takes locks of its own. Work moves from a
- * lane's queue to a thread and then to `back`, which the loop empties; one message to the loop covers
- * all that is back. Loop and workers share nothing else.
+ * lane's queue to a thread and then to `back`, which the loop empties; one message to the loop
+ * covers all that is back. Loop and workers share nothing else.
  *
  * Surprising: a thread whose work was abandoned no longer counts. It may be stuck in a library for
- * ever, so another one takes its place, and it ends itself should it ever return. Threads that ended
- * are joined by the next one to end, or at close.
+ * ever, so another one takes its place, and it ends itself should it ever return. Threads that
+ * ended are joined by the next one to end, or at close.
  */
 #include "daemon/pool.h"
 

@@ -1,6 +1,6 @@
 /*
- * Groups are those the peer had when it connected (SO_PEERGROUPS), never looked up by its uid: no name
- * service is asked while the daemon serves, and a group that a process dropped does not count.
+ * Groups are those the peer had when it connected (SO_PEERGROUPS), never looked up by its uid: no
+ * name service is asked while the daemon serves, and a group that a process dropped does not count.
  */
 #include "daemon/roles.h"
 

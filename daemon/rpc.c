@@ -1,7 +1,7 @@
 /*
  * From a line to handlers: parse, take apart, find the row, compare roles, admit, decode, call. One
- * line is one request or a batch of them; each member is a call of its own, and the batch is answered
- * when the last of them is.
+ * line is one request or a batch of them; each member is a call of its own, and the batch is
+ * answered when the last of them is.
  */
 #include <assert.h>
 

@@ -1,12 +1,12 @@
 /*
- * One client. All it does happens in its turn: take a bounded number of lines, let sources send, write,
- * and only there may it end. Everything else (an answer that comes later, an event) just queues output
- * and asks for a turn, so that no caller ever finds a session gone under its hands.
+ * One client. All it does happens in its turn: take a bounded number of lines, let sources send,
+ * write, and only there may it end. Everything else (an answer that comes later, an event) just
+ * queues output and asks for a turn, so that no caller ever finds a session gone under its hands.
  *
- * A client that has shut its sending side still gets its answers and events. The socket is then always
- * readable, so it is no longer watched for reading; that the other side is gone altogether is told by an
- * epoll descriptor of its own, which reports nothing but the hang-up. The lines of a client that went
- * away are still taken: it may have sent and left.
+ * A client that has shut its sending side still gets its answers and events. The socket is then
+ * always readable, so it is no longer watched for reading; that the other side is gone altogether
+ * is told by an epoll descriptor of its own, which reports nothing but the hang-up. The lines of a
+ * client that went away are still taken: it may have sent and left.
  */
 #include "daemon/session.h"
 

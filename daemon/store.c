@@ -3,8 +3,8 @@
  * given to the writer when that is idle; while it is busy the batch grows. That is all of group
  * commit: under load the batches grow by themselves, and alone a change waits for no timer.
  *
- * Batches are numbered. store_after belongs to the batch with the last change before it; numbers that
- * are committed move their callbacks to `ready`, from where they are called on the loop.
+ * Batches are numbered. store_after belongs to the batch with the last change before it; numbers
+ * that are committed move their callbacks to `ready`, from where they are called on the loop.
  */
 #include <assert.h>
 #include <sqlite3.h>
@@ -31,7 +31,7 @@ struct store {
 	struct statements statements;	/* of the reader */
 	struct writer *writer;
 
-	struct batch *filling;
+	struct puts *filling;
 	uint64_t n_given, n_committed;	/* batches; equal: the writer is idle */
 	struct vn_list waiting, ready;	/* struct after, in order */
 	bool is_flush_due;
@@ -43,11 +43,11 @@ struct store {
 static void
 give(struct store *store)
 {
-	if (store->n_given != store->n_committed || batch_is_empty(store->filling))
+	if (store->n_given != store->n_committed || puts_is_empty(store->filling))
 		return;
 	store->n_given++;
 	writer_give(store->writer, store->filling);
-	store->filling = batch_new();
+	store->filling = puts_new();
 }
 
 static void
@@ -109,7 +109,7 @@ store_put(struct store *store, const char *sql, const char *types, ...)
 	va_list args;
 
 	va_start(args, types);
-	batch_add(store->filling, sql, types, args);
+	puts_add(store->filling, sql, types, args);
 	va_end(args);
 	if (store->is_flush_due)
 		return;
@@ -124,7 +124,7 @@ store_after(struct store *store, watch_fn *fn, void *arg)
 
 	after->fn = fn;
 	after->arg = arg;
-	after->batch = store->n_given + !batch_is_empty(store->filling);
+	after->batch = store->n_given + !puts_is_empty(store->filling);
 	if (after->batch > store->n_committed) {
 		vn_list_append(&store->waiting, &after->link);
 		return;
@@ -149,7 +149,7 @@ store_commits(const struct store *store)
 bool
 store_is_pending(const struct store *store)
 {
-	return store->n_given != store->n_committed || !batch_is_empty(store->filling);
+	return store->n_given != store->n_committed || !puts_is_empty(store->filling);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -220,7 +220,7 @@ store_open_schema(const struct store_schema *schema, const char *state_dir, stru
 	store->loop = loop;
 	vn_list_init(&store->waiting);
 	vn_list_init(&store->ready);
-	store->filling = batch_new();
+	store->filling = puts_new();
 	if (store_file_open(&store->file, schema, state_dir, &db, err) < 0)
 		goto fail;
 	store->writer = writer_start(db, &store->file, on_committed, store, err);
@@ -257,7 +257,7 @@ end(struct store *store, bool is_abandoned)
 	store_file_close(&store->file);
 	drop_afters(&store->waiting);
 	drop_afters(&store->ready);
-	batch_free(store->filling);
+	puts_free(store->filling);
 	free(store);
 }
 
@@ -267,7 +267,7 @@ store_close(struct store *store)
 	if (!store)
 		return;
 	writer_drain(store->writer);
-	if (!batch_is_empty(store->filling))
+	if (!puts_is_empty(store->filling))
 		writer_give(store->writer, vn_take_ptr(&store->filling));
 	end(store, false);
 }

@@ -1,7 +1,7 @@
 /*
- * From a folder to a checked, current database. The order matters: lock, look (application id, schema
- * number, integrity), and only then change anything. A migration starts with a copy, so that an older
- * vnoded can be put back; the copy is complete or absent, never half.
+ * From a folder to a checked, current database. The order matters: lock, look (application id,
+ * schema number, integrity), and only then change anything. A migration starts with a copy, so
+ * that an older vnoded can be put back; the copy is complete or absent, never half.
  *
  * The lock is a file of its own: SQLite's locks belong to the process and fall with the first close
  * of any descriptor of the database file, flock's do not.

@@ -1,7 +1,7 @@
 /*
- * The tables. A change here raises STORE_SCHEMA and adds a row to a table of migrations; the text of
- * a released version never changes. Enumerations are stored as the numbers of their C enum, whose
- * members keep their places for that reason. Times are microseconds since 1970.
+ * The tables. A change here raises STORE_SCHEMA and adds a row to a table of migrations; the text
+ * of a released version never changes. Enumerations are stored as the numbers of their C enum,
+ * whose members keep their places for that reason. Times are microseconds since 1970.
  */
 #include "daemon/store_schema.h"
 

@@ -1,5 +1,8 @@
 #pragma once
-/* The database's tables, and the way from each older schema to this one. Only store*.c and its test. */
+/*
+ * The database's tables, and the way from each older schema to this one. Only store*.c and its
+ * test.
+ */
 
 #include "daemon/store.h"
 

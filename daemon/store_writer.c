@@ -1,11 +1,11 @@
 /*
- * The writer thread. It holds one batch at a time and either commits all of it or ends the process:
- * the loop's objects are ahead of the database, so there is no way back, and a successor begins from
- * what is committed. The one failure it can mend is a full disk: it spends the reserve and tries
- * the batch again.
+ * The writer thread. It holds one batch at a time and either commits all of it or ends the
+ * process: the loop's objects are ahead of the database, so there is no way back, and a successor
+ * begins from what is committed. The one failure it can mend is a full disk: it spends the reserve
+ * and tries the batch again.
  *
- * A batch is one flat buffer: for each statement the literal's address, the types' address, then the
- * values; a text is its length (TEXT_NULL for SQL NULL) and its bytes.
+ * A batch is one flat buffer: for each statement the literal's address, the types' address, then
+ * the values; a text is its length (TEXT_NULL for SQL NULL) and its bytes.
  */
 #include "daemon/store_writer.h"
 
@@ -22,7 +22,7 @@
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-struct batch {
+struct puts {
 	char *data;
 	size_t size, room;
 };
@@ -31,14 +31,14 @@ struct reader {				/* walks over a batch */
 	const char *at, *end;
 };
 
-struct batch *
-batch_new(void)
+struct puts *
+puts_new(void)
 {
-	return vn_alloc(sizeof(struct batch));
+	return vn_alloc(sizeof(struct puts));
 }
 
 void
-batch_free(struct batch *batch)
+puts_free(struct puts *batch)
 {
 	if (batch)
 		free(batch->data);
@@ -46,13 +46,13 @@ batch_free(struct batch *batch)
 }
 
 bool
-batch_is_empty(const struct batch *batch)
+puts_is_empty(const struct puts *batch)
 {
 	return batch->size == 0;
 }
 
 static void
-append(struct batch *batch, const void *data, size_t size)
+append(struct puts *batch, const void *data, size_t size)
 {
 	if (batch->size + size > batch->room) {
 		batch->room = 2 * (batch->size + size) + 256;
@@ -64,7 +64,7 @@ append(struct batch *batch, const void *data, size_t size)
 }
 
 static void
-append_text(struct batch *batch, const char *text)
+append_text(struct puts *batch, const char *text)
 {
 	size_t length = text ? strlen(text) : TEXT_NULL;
 
@@ -74,7 +74,7 @@ append_text(struct batch *batch, const char *text)
 }
 
 void
-batch_add(struct batch *batch, const char *sql, const char *types, va_list args)
+puts_add(struct puts *batch, const char *sql, const char *types, va_list args)
 {
 	append(batch, &sql, sizeof(sql));
 	append(batch, &types, sizeof(types));
@@ -149,7 +149,7 @@ struct writer {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct batch *batch;		/* under lock; NULL: idle */
+	struct puts *batch;		/* under lock; NULL: idle */
 	bool is_stopping;		/* under lock */
 	_Atomic(bool) is_abandoned;
 };
@@ -264,7 +264,7 @@ run_writer(void *arg)
 		pthread_mutex_unlock(&writer->lock);
 		commit_batch(writer);
 		pthread_mutex_lock(&writer->lock);
-		batch_free(vn_take_ptr(&writer->batch));
+		puts_free(vn_take_ptr(&writer->batch));
 		pthread_cond_broadcast(&writer->changed);
 		pthread_mutex_unlock(&writer->lock);
 		writer->on_committed(writer->arg);
@@ -304,7 +304,7 @@ writer_start(struct sqlite3 *db, struct store_file *file, void (*on_committed)(v
 }
 
 void
-writer_give(struct writer *writer, struct batch *batch)
+writer_give(struct writer *writer, struct puts *batch)
 {
 	pthread_mutex_lock(&writer->lock);
 	assert(!writer->batch);

@@ -1,8 +1,8 @@
 /*
- * Those who listen. A subscription that begins in the past is a source of its session: it reads kept
- * events piece by piece as its client takes them, and becomes live when it has seen all that is
- * committed. Both happen on the loop thread, and `sent` says how far it is, so nothing is lost or sent
- * twice at the seam. If trimming overtakes it, a gap event says what is missing.
+ * Those who listen. A subscription that begins in the past is a source of its session: it reads
+ * kept events piece by piece as its client takes them, and becomes live when it has seen all that
+ * is committed. Both happen on the loop thread, and `sent` says how far it is, so nothing is lost
+ * or sent twice at the seam. If trimming overtakes it, a gap event says what is missing.
  */
 #include <inttypes.h>
 #include <stdio.h>

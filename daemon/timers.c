@@ -1,6 +1,6 @@
 /*
- * A binary heap whose items know their place, so that removing one from the middle (the usual end of
- * a deadline) costs no search.
+ * A binary heap whose items know their place, so that removing one from the middle (the usual end
+ * of a deadline) costs no search.
  */
 #include "daemon/timers.h"
 

@@ -1,5 +1,8 @@
 #pragma once
-/* Timers in the order in which they fall due: a heap, linear in nothing but the depth. Thread: the owner's. */
+/*
+ * Timers in the order in which they fall due: a heap, linear in nothing but the depth. Thread: the
+ * owner's.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>

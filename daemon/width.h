@@ -1,7 +1,8 @@
 #pragma once
 /*
- * How many threads a lane may use: climbs towards the width at which most work gets done per second.
- * Pure: it is told the time and what happened, and holds no lock. Thread: whoever guards it.
+ * How many threads a lane may use: climbs towards the width at which most work gets done per
+ * second. Pure: it is told the time and what happened, and holds no lock. Thread: whoever guards
+ * it.
  */
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct width {
 /* 1 <= min <= max. Starts in the middle. */
 void width_init(struct width *width, unsigned min, unsigned max);
 /*
- * Tells what happened at now_ns: `done` pieces of work ended (0 or more), and whether from now on work
- * waits for a thread. Returns whether width->now changed.
+ * Tells what happened at now_ns: `done` pieces of work ended (0 or more), and whether from now on
+ * work waits for a thread. Returns whether width->now changed.
  */
 bool width_note(struct width *width, uint64_t now_ns, unsigned done, bool is_waiting);

@@ -123,7 +123,7 @@ check_limits(const struct unpack_limits *limits, uint64_t bytes, struct vn_error
 static void
 put_image(struct call *call, const char *sha256, uint64_t bytes)
 {
-	struct image *image = image_find(call->world, sha256);
+	struct image *image = fake_image_find(call->world, sha256);
 
 	if (!image) {
 		image = vn_alloc(sizeof(*image));
@@ -139,7 +139,7 @@ image_unpack(struct call *call, const char *path, const char *sha256,
 	     const struct unpack_limits *limits, const bool *cancelled, uint64_t *progress_bytes,
 	     uint64_t *ret_bytes, struct vn_error *err)
 {
-	struct image *image = image_find(call->world, sha256);
+	struct image *image = fake_image_find(call->world, sha256);
 	uint64_t bytes = 0;
 
 	if (check_up(call, err) < 0)
@@ -181,14 +181,14 @@ fake_image_unpack(struct disk *self, const char *path, const char *sha256,
 static int
 image_remove(struct call *call, const char *sha256, struct vn_error *err)
 {
-	struct image *image = image_find(call->world, sha256);
+	struct image *image = fake_image_find(call->world, sha256);
 
 	vn_list_each(struct vdisk, disk, &call->world->disks, link)
 		if (strcmp(disk->image, sha256) == 0)
 			return wrong_order(call, err, "the disk of vnode %lld is on this image",
 					   (long long)disk->vmid);
 	if (image)
-		image_free(image);
+		fake_image_free(image);
 	return 0;
 }
 
@@ -205,7 +205,7 @@ fake_image_remove(struct disk *self, const char *sha256, struct vn_error *err)
 static int
 image_check(struct call *call, const char *sha256, struct vn_error *err)
 {
-	struct image *image = image_find(call->world, sha256);
+	struct image *image = fake_image_find(call->world, sha256);
 
 	if (image && !image->is_partial)
 		return 0;
@@ -472,7 +472,7 @@ fake_empty_trash(struct disk *self, struct vn_error *err)
 		word_free(trash);
 	vn_list_each_safe(struct image, image, &call.world->images, link)
 		if (image->is_partial)
-			image_free(image);
+			fake_image_free(image);
 	return call_end(&call, 0, err);
 }
 

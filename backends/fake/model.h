@@ -231,7 +231,7 @@ struct guest *guest_by_uuid(struct world *world, const char *uuid);
 struct guest *guest_by_vmid(struct world *world, int64_t vmid);	/* a running one */
 struct past *past_find(struct world *world, const char *uuid);
 struct past *past_get(struct world *world, const char *uuid);	/* made if absent */
-struct image *image_find(struct world *world, const char *sha256);
+struct image *fake_image_find(struct world *world, const char *sha256);
 struct vdisk *disk_find(struct world *world, int64_t vmid);
 struct url *url_find(struct world *world, const char *address);
 bool word_has(const struct vn_list *words, const char *kind, const char *text);
@@ -246,7 +246,7 @@ void netns_free(struct netns *netns);
 void port_free(struct port *port);
 void guest_free(struct guest *guest);
 void disk_free(struct vdisk *disk);
-void image_free(struct image *image);
+void fake_image_free(struct image *image);
 void word_free(struct word *word);
 void url_free(struct url *url);
 void past_free(struct past *past);

@@ -54,7 +54,7 @@ past_find(struct world *world, const char *uuid)
 }
 
 struct image *
-image_find(struct world *world, const char *sha256)
+fake_image_find(struct world *world, const char *sha256)
 {
 	FIND(struct image, &world->images, link, strcmp(it->sha256, sha256) == 0);
 }
@@ -194,7 +194,7 @@ disk_free(struct vdisk *disk)
 }
 
 void
-image_free(struct image *image)
+fake_image_free(struct image *image)
 {
 	vn_list_remove(&image->link);
 	free(image->sha256);

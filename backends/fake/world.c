@@ -65,7 +65,7 @@ clear_lasting(struct world *world)
 	vn_list_each_safe(struct past, past, &world->pasts, link)
 		past_free(past);
 	vn_list_each_safe(struct image, image, &world->images, link)
-		image_free(image);
+		fake_image_free(image);
 	vn_list_each_safe(struct vdisk, disk, &world->disks, link)
 		disk_free(disk);
 	vn_list_each_safe(struct word, trash, &world->trash, link)

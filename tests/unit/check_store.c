@@ -1,10 +1,15 @@
-/* The store: what is durable when, in which order, and what happens to damaged, older, newer files and full disks. */
+/*
+ * The store: what is durable when, in which order, and what happens to damaged, older, newer files
+ * and full disks.
+ */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -397,8 +402,8 @@ START_TEST(a_migration_that_fails_changes_nothing_of_its_step)
 END_TEST
 
 /*
- * A disk that fills up: SQLite's own file functions with another xWrite, which fails like a full disk
- * while `is_full`, unless the store has given up its reserve.
+ * A disk that fills up: SQLite's own file functions with another xWrite, which fails like a full
+ * disk while `is_full`, unless the store has given up its reserve.
  */
 static struct {
 	sqlite3_vfs vfs, *real;
@@ -517,6 +522,84 @@ START_TEST(a_full_disk_costs_the_reserve_and_no_change)
 }
 END_TEST
 
+/* Takes all that is left of the file system. */
+static void
+fill_up(const char *dir)
+{
+	vn_autofree char *path = vn_format("%s/filler", dir);
+	vn_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	static const char zeros[4096];
+
+	while (write(fd, zeros, sizeof(zeros)) > 0)
+		;
+}
+
+static void
+free_up(const char *dir)
+{
+	vn_autofree char *path = vn_format("%s/filler", dir);
+
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+/*
+ * In a child with a small file system of its own. Returns the exit status: 0, or where it failed.
+ */
+static int
+run_on_small_disk(const char *dir)
+{
+	struct bench b = { .loop = test_loop(), .dir = vn_strdup(dir) };
+	vn_autofree char *text = vn_alloc(64 * 1024);
+	int n_put = 0;
+
+	log_set_sink(ignore_line);
+	reopen(&b);
+	fill_up(dir);
+	memset(text, 'x', 64 * 1024 - 1);
+	while (store_check(b.store, &b.err) == 0 && n_put < 1000) {
+		store_put(b.store, PUT_META, "is", (int64_t)n_put++, text);
+		settle(b.store, b.loop);
+	}
+	if (n_put == 1000 || b.err.code != VN_E_LIMIT)
+		return 1;
+	for (int i = 0; i < 8; i++) {		/* what is under way goes on, from the reserve */
+		store_put(b.store, PUT_META, "is", (int64_t)n_put++, text);
+		settle(b.store, b.loop);
+	}
+	free_up(dir);
+	if (store_check(b.store, &b.err) < 0)
+		return 2;
+	store_close(b.store);
+	reopen(&b);
+	look(dir, "SELECT count(*) FROM meta", text, 16);
+	store_close(b.store);
+	loop_close(b.loop);
+	free(b.dir);
+	return atoi(text) == n_put + 1 ? 0 : 3;
+}
+
+START_TEST(a_file_system_that_is_really_full_loses_nothing)
+{
+	char *dir;
+	pid_t child;
+	int status = 0;
+
+	if (geteuid() != 0)
+		return;				/* the test before has shown it without mounting */
+	dir = folder_new();
+	child = fork();
+	if (child == 0) {
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
+		    || mount("tmpfs", dir, "tmpfs", 0, "size=16m") < 0)
+			_exit(0);		/* a container that may not */
+		_exit(run_on_small_disk(dir));
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+	folder_remove(dir);
+}
+END_TEST
+
 /* In a child: what abort() leaves is what the parent looks at. */
 static int
 run_child(const char *dir, bool is_hopeless)
@@ -592,6 +675,7 @@ main(void)
 		a_migration_leaves_a_copy_of_the_old_database,
 		a_migration_that_fails_changes_nothing_of_its_step,
 		a_full_disk_costs_the_reserve_and_no_change,
+		a_file_system_that_is_really_full_loses_nothing,
 		what_cannot_be_committed_ends_the_process_and_loses_only_itself,
 		a_read_that_fails_says_so,
 		NULL
