@@ -83,7 +83,7 @@ const struct object_field object_fields[] = {
 	{ "forward", "protocol", "string", "tcp or udp" },
 	{ "forward", "address", "string?", "address of the host; null for every one" },
 
-	{ "exec", "exec", "integer", "with tty, at once: its number in the notification of its end" },
+	{ "exec", "exec", "integer", "with tty, at once: its number when its end is told" },
 	{ "exec", "exit_code", "integer", "the command's; -1 when a signal ended it" },
 	{ "exec", "signal", "integer", "0 when it exited" },
 	{ "exec", "stdout", "string", "base64, with capture" },
