@@ -88,7 +88,7 @@ call_free(struct call *call)
 	free(call);
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 #define BATCH_SPARE (1u << 20)		/* what results leave to error answers in a batch's line */
 
@@ -157,7 +157,7 @@ call_detach(struct call *call)
 		on_gone(arg);
 }
 
-/* ---- for handlers ---------------------------------------------------------------------------- */
+/* ---- for handlers --------------------------------------------------------------------------- */
 
 int
 call_take_fd(struct call *call, int64_t index)

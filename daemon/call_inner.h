@@ -56,7 +56,7 @@ struct answers *answers_new(void);
 void answers_hold(struct answers *batch);
 /* The last to let go sends the line; session NULL: the client is gone. */
 void answers_release(struct answers *batch, struct session *session);
-/* Fails with VN_E_LIMIT when less than `spare` bytes of the line would be left. text and fd (may be -1)
- * are taken. */
+/* Fails with VN_E_LIMIT when less than `spare` bytes of the line would be left. text and fd (may be
+ * -1) are taken. */
 int answers_add(struct answers *batch, VN_TAKES char *text, size_t length, VN_TAKES int fd,
 	      size_t spare, struct vn_error *err);

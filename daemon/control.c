@@ -106,8 +106,8 @@ control_has_room(const struct control *control, uid_t uid, struct vn_error *err)
 	vn_list_each(struct session, session, &control->sessions, link)
 		same += session->uid == uid;
 	if (same >= config->max_clients_per_uid)
-		return vn_fail(err, VN_E_LIMIT, "user %u has %" PRId64 " connections already; close "
-			       "some, or raise max_clients_per_uid", (unsigned)uid, same);
+		return vn_fail(err, VN_E_LIMIT, "user %u has %" PRId64 " connections already; "
+			       "close some, or raise max_clients_per_uid", (unsigned)uid, same);
 	return 0;
 }
 

@@ -33,8 +33,8 @@ bool event_filter_takes(const struct event_filter *filter, enum event_type type,
 int event_log_read(struct event_log *log, int64_t after, const struct event_filter *filter,
 		   int64_t limit, void (*fn)(void *arg, int64_t seq, const char *object),
 		   void *arg, struct vn_error *err);
-/* Calls fn(log, arg) once all that was appended is on disk, before anything later is sent; log NULL:
- * the log closes instead. */
+/* Calls fn(log, arg) once all that was appended is on disk, before anything later is sent; log
+ * NULL: the log closes instead. */
 void event_log_after(struct event_log *log, void (*fn)(struct event_log *log, void *arg),
 		     void *arg);
 

@@ -57,7 +57,7 @@ event_last(const struct event_log *log)
 	return log->last;
 }
 
-/* ---- opening and closing --------------------------------------------------------------------- */
+/* ---- opening and closing -------------------------------------------------------------------- */
 
 static void
 on_bounds(void *arg, struct store_row *row)
@@ -113,7 +113,7 @@ event_log_close(struct event_log *log)
 	free(log);
 }
 
-/* ---- appending ------------------------------------------------------------------------------- */
+/* ---- appending ------------------------------------------------------------------------------ */
 
 static void
 on_committed(void *arg)
@@ -149,8 +149,8 @@ event_log_after(struct event_log *log, void (*fn)(struct event_log *log, void *a
 	add_pending(log, pending);
 }
 
-/* Deletes a bounded number of events beyond those to be kept; never the last one, which says where the
- * numbers go on. */
+/* Deletes a bounded number of events beyond those to be kept; never the last one, which says where
+ * the numbers go on. */
 static void
 trim(struct event_log *log)
 {
@@ -205,8 +205,8 @@ print_event(const struct fields *fields)
 static void
 put_event(struct store *store, const struct fields *fields)
 {
-	store_put(store, "INSERT INTO events(seq, time, type, topology, vnode, vmid, lan, job, data) "
-		  "VALUES(?,?,?,?,?,?,?,?,?)", "iiissisis", fields->seq, fields->time_us,
+	store_put(store, "INSERT INTO events(seq, time, type, topology, vnode, vmid, lan, job, "
+		  "data) VALUES(?,?,?,?,?,?,?,?,?)", "iiissisis", fields->seq, fields->time_us,
 		  fields->type, fields->topology, fields->vnode, fields->vmid, fields->lan,
 		  fields->job, fields->data);
 }
@@ -262,7 +262,7 @@ event_warn(struct daemon *daemon, const char *format, ...)
 	event_append(daemon, EVENT_HOST_WARNING, NULL, json_pack("{so}", "text", text_json(text)));
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 void
 event_filter_init(struct event_filter *filter, const struct field_array *types,
@@ -321,11 +321,10 @@ event_log_read(struct event_log *log, int64_t after, const struct event_filter *
 {
 	struct reader reader = { fn, arg };
 
-	/* The columns are compared here and not by event_filter_takes, so that `limit` counts what is
-	 * wanted; both say the same. */
+	/* compared here and not by event_filter_takes, so that `limit` counts what is wanted */
 	return store_read(log->daemon->store, on_event_row, &reader, err,
-			  "SELECT seq, time, type, topology, vnode, vmid, lan, job, data FROM events "
-			  "WHERE seq > ?1 AND seq <= ?2 AND (?3 >> type) & 1 AND "
+			  "SELECT seq, time, type, topology, vnode, vmid, lan, job, data "
+			  "FROM events WHERE seq > ?1 AND seq <= ?2 AND (?3 >> type) & 1 AND "
 			  "(?4 IS NULL OR topology = ?4) ORDER BY seq LIMIT ?5", "iiisi",
 			  after < log->first - 1 ? log->first - 1 : after, log->committed,
 			  filter->types, filter->topology, limit);

@@ -57,8 +57,8 @@ check_free(const char *path, struct vn_error *err)
 		return vn_fail_errno(err, errno, "make a socket");
 	/* EAGAIN: somebody listens, but too many wait already */
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN)
-		return vn_fail(err, VN_E_BUSY, "another vnoded answers at '%s'; stop it, or give this "
-			       "one its own 'socket'", path);
+		return vn_fail(err, VN_E_BUSY, "another vnoded answers at '%s'; stop it, or give "
+			       "this one its own 'socket'", path);
 	if (errno == ECONNREFUSED || errno == ENOENT)
 		return 0;
 	return vn_fail_errno(err, errno, "see whether somebody listens on '%s'", path);
@@ -88,8 +88,8 @@ listen_open(const char *path, int *ret_fd, struct stat *ret_at, struct vn_error 
 	vn_autoclose int fd = -1;
 
 	if (strlen(path) > PATH_MAX_LENGTH)
-		return vn_fail(err, VN_E_INVALID, "the socket's path '%.80s…' has %zu characters, at "
-			       "most %zu fit; set 'socket' to a shorter one", path, strlen(path),
+		return vn_fail(err, VN_E_INVALID, "the socket's path '%.80s…' has %zu characters, "
+			       "at most %zu fit; set 'socket' to a shorter one", path, strlen(path),
 			       PATH_MAX_LENGTH);
 	if (make_folders(path, err) < 0 || check_free(path, err) < 0)
 		return -1;
@@ -121,8 +121,8 @@ listen_adopt(int passed, int *ret_fd, struct vn_error *err)
 	if (getsockopt(passed, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening ||
 	    getsockopt(passed, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
 	    getsockopt(passed, SOL_SOCKET, SO_TYPE, &kind, &size) < 0 || kind != SOCK_STREAM)
-		return vn_fail(err, VN_E_INVALID, "descriptor %d, passed by systemd, is no listening "
-			       "Unix stream socket; see ListenStream= in vnoded.socket", passed);
+		return vn_fail(err, VN_E_INVALID, "descriptor %d, passed by systemd, is no "
+			       "listening Unix stream socket; see ListenStream= in vnoded.socket", passed);
 	fd = fcntl(passed, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return vn_fail_errno(err, errno, "take over the passed socket");

@@ -13,5 +13,5 @@
 int listen_open(const char *path, int *ret_fd, struct stat *ret_at, struct vn_error *err);
 /* Removes the socket file if it is still the one that listen_open made. */
 void listen_remove(const char *path, const struct stat *at);
-/* A descriptor of our own for a socket that was passed. Errors: VN_E_INVALID no listening socket. */
+/* A descriptor of our own for a passed socket. Errors: VN_E_INVALID no listening socket. */
 int listen_adopt(int passed, int *ret_fd, struct vn_error *err);

@@ -22,8 +22,8 @@ void output_add(struct output *output, const char *text, size_t length);
 void output_take(struct output *output, VN_TAKES char *text, size_t length,
 		 VN_TAKES struct frame_fds *fds);
 
-/* Writes what the socket takes. Returns 1 when nothing is left, 0 when the socket is full, -1 when the
- * reader is gone (errno). */
+/* Writes what the socket takes. Returns 1 when nothing is left, 0 when the socket is full, -1 when
+ * the reader is gone (errno). */
 int output_write(struct output *output, int fd);
 
 /* Closes those that are not -1 (taken); count is 0 afterwards. */

@@ -34,9 +34,9 @@ roles_init(struct roles *roles)
 		struct group group, *found = NULL;
 
 		if (getgrnam_r(groups[role], &group, room, size, &found) != 0 || !found) {
-			vn_log_warning("control", "group '%s' does not exist: only root has the role "
-				       "%s through it; create it and restart vnoded", groups[role],
-				       role_words[role]);
+			vn_log_warning("control", "group '%s' does not exist, so it gives nobody the "
+				       "role %s; create it and restart vnoded",
+				       groups[role], role_words[role]);
 			continue;
 		}
 		roles->gids[role] = group.gr_gid;

@@ -33,14 +33,15 @@ static int
 check_role(const struct call *call, const struct method *method, struct vn_error *err)
 {
 	if (call->role == ROLE_NONE)
-		return vn_fail(err, VN_E_DENIED, "user %u is in none of the groups %s, %s, %s; ask the "
-			       "administrator of this host for one of them", (unsigned)call->uid,
-			       role_group(ROLE_VIEWER), role_group(ROLE_OPERATOR),
+		return vn_fail(err, VN_E_DENIED, "user %u is in none of the groups %s, %s, %s; ask "
+			       "the administrator of this host for one of them",
+			       (unsigned)call->uid, role_group(ROLE_VIEWER), role_group(ROLE_OPERATOR),
 			       role_group(ROLE_ADMIN));
 	if (method && call->role < method->role)
-		return vn_fail(err, VN_E_DENIED, "'%s' needs the role %s (group %s), user %u has the "
-			       "role %s", method->name, role_words[method->role],
-			       role_group(method->role), (unsigned)call->uid, role_words[call->role]);
+		return vn_fail(err, VN_E_DENIED, "'%s' needs the role %s (group %s), user %u has "
+			       "the role %s", method->name, role_words[method->role],
+			       role_group(method->role), (unsigned)call->uid,
+			       role_words[call->role]);
 	return 0;
 }
 
@@ -104,8 +105,8 @@ take_batch(struct session *session, json_t *value, struct frame_fds *fds)
 	size_t i;
 
 	if (!json_array_size(value) || json_array_size(value) > limit) {
-		vn_fail(&err, VN_E_REQUEST, "a batch has 1 to %zu requests, this one has %zu", limit,
-			json_array_size(value));
+		vn_fail(&err, VN_E_REQUEST, "a batch has 1 to %zu requests, this one has %zu",
+			limit, json_array_size(value));
 		rpc_refuse_line(session, &err);
 		return;
 	}

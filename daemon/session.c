@@ -101,7 +101,7 @@ session_close(struct session *session)
 	free(session);
 }
 
-/* ---- lines in -------------------------------------------------------------------------------- */
+/* ---- lines in ------------------------------------------------------------------------------- */
 
 static void
 lose(struct session *session, const struct vn_error *err)
@@ -163,7 +163,7 @@ is_full(const struct session *session)
 	return session->n_calls >= session->daemon->config.max_requests_per_client;
 }
 
-/* Takes lines until there are none, the client asks too much, or its turn is over (returns true). */
+/* Takes lines until there are none or the client asks too much; true: until its turn is over. */
 static bool
 take_lines(struct session *session)
 {
@@ -211,7 +211,7 @@ discard(struct session *session)
 	}
 }
 
-/* ---- lines out ------------------------------------------------------------------------------- */
+/* ---- lines out ------------------------------------------------------------------------------ */
 
 /* Nobody will read what is sent from now on. */
 static bool
@@ -292,7 +292,7 @@ session_add_source(struct session *session, struct source *source)
 		control_wake(session);
 }
 
-/* ---- the turn -------------------------------------------------------------------------------- */
+/* ---- the turn ------------------------------------------------------------------------------- */
 
 static void
 on_hangup(int fd, unsigned what, void *arg)
@@ -403,7 +403,7 @@ session_turn(struct session *session)
 	log_context(NULL);
 }
 
-/* ---- calls and closers ----------------------------------------------------------------------- */
+/* ---- calls and closers ---------------------------------------------------------------------- */
 
 void
 session_track(struct session *session, struct call *call)

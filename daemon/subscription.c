@@ -54,7 +54,7 @@ find(struct event_log *log, int64_t id)
 	return NULL;
 }
 
-/* ---- lines ----------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 /* Puts the event into the log's scratch, with room before it for what differs by subscription. */
 static void
@@ -103,7 +103,7 @@ subscriptions_send(struct event_log *log, int64_t seq, enum event_type type,
 	}
 }
 
-/* ---- the past -------------------------------------------------------------------------------- */
+/* ---- the past ------------------------------------------------------------------------------- */
 
 /* Says that the events after `sent` up to `to` are not to be had. */
 static void
@@ -158,7 +158,7 @@ send_more(struct source *source)
 	return !subscription->live;
 }
 
-/* ---- beginning and end ----------------------------------------------------------------------- */
+/* ---- beginning and end ---------------------------------------------------------------------- */
 
 static void
 on_session_close(void *arg)

@@ -1,6 +1,6 @@
 /*
- * Numbered events: committed before they are told, told once, in order, without a gap; kept, filtered,
- * trimmed. Handlers are the test's own (door.h), but for those of event.*.
+ * Numbered events: committed before they are told, told once, in order, without a gap; kept,
+ * filtered, trimmed. Handlers are the test's own (door.h), but for those of event.*.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -91,7 +91,7 @@ hear_gap(struct client *client, int64_t subscription, int64_t from, int64_t to)
 	json_decref(event);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 START_TEST(numbers_go_on_after_a_restart_and_a_crash)
 {
@@ -168,7 +168,7 @@ START_TEST(times_are_printed_in_utc_with_microseconds)
 }
 END_TEST
 
-/* ---- the past and the present ----------------------------------------------------------------- */
+/* ---- the past and the present --------------------------------------------------------------- */
 
 START_TEST(since_gives_what_was_kept_then_what_comes_each_once)
 {
@@ -325,7 +325,7 @@ START_TEST(who_leaves_before_its_subscription_began_is_forgotten)
 }
 END_TEST
 
-/* ---- who hears what --------------------------------------------------------------------------- */
+/* ---- who hears what ------------------------------------------------------------------------- */
 
 START_TEST(filters_hold_for_the_past_and_the_present)
 {

@@ -12,7 +12,7 @@
 #define CALL "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\"}"
 #define CALL_WITH "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\",\"params\":%s}"
 
-/* ---- bad lines ------------------------------------------------------------------------------- */
+/* ---- bad lines ------------------------------------------------------------------------------ */
 
 static void
 each_bad_line_is_refused(void)
@@ -107,7 +107,7 @@ START_TEST(an_error_names_its_field_its_job_and_whether_to_try_again)
 }
 END_TEST
 
-/* ---- who may ---------------------------------------------------------------------------------- */
+/* ---- who may -------------------------------------------------------------------------------- */
 
 START_TEST(every_method_is_denied_below_its_role)
 {
@@ -170,7 +170,7 @@ START_TEST(discover_names_every_method)
 }
 END_TEST
 
-/* ---- notifications and batches ---------------------------------------------------------------- */
+/* ---- notifications and batches -------------------------------------------------------------- */
 
 START_TEST(a_notification_is_carried_out_and_never_answered)
 {
@@ -254,7 +254,7 @@ START_TEST(answers_too_large_for_a_line_become_errors)
 }
 END_TEST
 
-/* ---- answers that come later ------------------------------------------------------------------ */
+/* ---- answers that come later ---------------------------------------------------------------- */
 
 START_TEST(answers_leave_in_the_order_they_are_ready_and_once)
 {
@@ -312,7 +312,7 @@ START_TEST(who_goes_away_is_told_on_and_its_tickets_are_void)
 }
 END_TEST
 
-/* ---- descriptors ------------------------------------------------------------------------------ */
+/* ---- descriptors ---------------------------------------------------------------------------- */
 
 /* Sends a line with descriptors of an unlinked file of `size` bytes each. */
 static void

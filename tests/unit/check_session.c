@@ -1,6 +1,6 @@
 /*
- * Connections: lines in any pieces, floods, readers that do not read, halves that close, limits, and the
- * socket's place in the file system. Handlers are the test's own (door.h).
+ * Connections: lines in any pieces, floods, readers that do not read, halves that close, limits,
+ * and the socket's place in the file system. Handlers are the test's own (door.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define CALL_WITH "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\",\"params\":%s}"
 #define WAIT "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"job.wait\",\"params\":{\"job\":1}}"
 
-/* ---- lines in -------------------------------------------------------------------------------- */
+/* ---- lines in ------------------------------------------------------------------------------- */
 
 START_TEST(a_line_may_come_byte_by_byte)
 {
@@ -155,7 +155,7 @@ START_TEST(a_client_that_stays_after_its_stream_was_lost_is_left)
 }
 END_TEST
 
-/* ---- lines out ------------------------------------------------------------------------------- */
+/* ---- lines out ------------------------------------------------------------------------------ */
 
 START_TEST(a_client_that_does_not_read_is_dropped_and_others_are_served)
 {
@@ -258,7 +258,7 @@ START_TEST(a_half_closed_client_that_goes_away_is_noticed_without_a_word_to_it)
 }
 END_TEST
 
-/* ---- coming in ------------------------------------------------------------------------------- */
+/* ---- coming in ------------------------------------------------------------------------------ */
 
 static struct sockaddr_un
 address(void)
@@ -399,7 +399,7 @@ START_TEST(with_the_last_descriptor_a_client_is_told_why)
 }
 END_TEST
 
-/* ---- the socket's file ----------------------------------------------------------------------- */
+/* ---- the socket's file ---------------------------------------------------------------------- */
 
 START_TEST(a_living_daemon_is_not_replaced_and_a_dead_ones_socket_is)
 {
@@ -483,7 +483,7 @@ START_TEST(groups_give_the_highest_role_they_stand_for)
 }
 END_TEST
 
-/* ---- measure --------------------------------------------------------------------------------- */
+/* ---- measure -------------------------------------------------------------------------------- */
 
 START_TEST(small_requests_a_second_are_printed)
 {
@@ -512,7 +512,8 @@ START_TEST(small_requests_a_second_are_printed)
 			loop_run_once(door.daemon.loop, true);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &ended);
-	seconds = (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
+	seconds = (double)(ended.tv_sec - began.tv_sec) +
+		  (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
 	printf("session: %.0f small requests a second on one pipelined connection\n", n / seconds);
 	client_close(client);
 	door_close();

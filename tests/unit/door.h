@@ -1,8 +1,8 @@
 #pragma once
 /*
- * A daemon that is nothing but its door: loop, store, events and control socket, with handlers of the
- * test's own behind every method but rpc.discover and event.*. What the real handlers do is other
- * suites' matter; here it is that they are called, answered for, and left in peace.
+ * A daemon that is nothing but its door: loop, store, events and control socket, with handlers of
+ * the test's own behind every method but rpc.discover and event.*. What the real handlers do is
+ * other suites' matter; here it is that they are called, answered for, and left in peace.
  *
  *   host.info        {"n": how often it was called}
  *   vnode.get        {"vnode": its parameter}
