@@ -10,9 +10,13 @@ int
 verb_host_info(struct client *client, const struct arguments *args)
 {
 	static const struct column record[] = {
-		{ "version", "version", 0 }, { "protocol", "protocol", 0 },
-		{ "instance", "instance", 0 }, { "epoch", "epoch", 0 },	    { "boot id", "boot_id", 0 },
-		{ "features", "features", 0 }, { 0 },
+		{ "version", "version", 0 },   { "protocol", "protocol", 0 },
+		{ "features", "features", 0 }, { "name", "instance_name", 0 },
+		{ "instance", "instance", 0 }, { "epoch", "epoch", 0 },
+		{ "hostname", "hostname", 0 }, { "kernel", "kernel", 0 },
+		{ "boot id", "boot_id", 0 },   { "ready", "ready", 0 },
+		{ "vnodes", "vnodes", 0 },     { "running", "running", 0 },
+		{ "jobs", "jobs", 0 },	       { 0 },
 	};
 	json_t *host = NULL, *sentence;
 	size_t i;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds the man pages to the tables. usage: tables.py SOURCE VNODECTL [VNODED]
+"""Holds the man pages to the tables. usage: tables.py SOURCE VNODECTL VNODED
 
 Every verb, option, method, parameter, field of an answer, error word, event type and configuration key
 has its line in the right page, and nothing is documented there that does not exist. Tables come from
-the programs themselves: `vnodectl help --tables` and `vnoded --print-config-keys`.
+the programs themselves: `vnodectl help --tables` and `vnoded --print config`.
 """
 import json
 import os
@@ -136,9 +136,15 @@ def check_objects(page, tables):
 
 
 def check_config(folder, vnoded):
-	keys = {key["key"] for key in run(vnoded, "--print-config-keys")}
+	keys = run(vnoded, "--print", "config")
 	page = Page(folder, "vnoded.conf.5.rst")
-	same(page.name, "key", page.terms("KEYS", "[a-z0-9_]+"), keys)
+	same(page.name, "key", page.terms("KEYS", "[a-z0-9_]+"), {key["key"] for key in keys})
+	for key in keys:
+		text = page.description("KEYS", key["key"])
+		check(("*(reload)*" in text) == key["reload"], "%s: '%s' says wrongly whether it may be reloaded"
+		      % (page.name, key["key"]))
+		line = "``%s`` =%s" % (key["key"], " " + key["preset"] if key["preset"] else "")
+		check(line in page.lines or key["key"] == "libexec_dir", "%s: no line '%s'" % (page.name, line))
 
 
 def main():
@@ -146,8 +152,7 @@ def main():
 	tables = run(vnodectl, "help", "--tables")
 	check_verbs(folder, tables)
 	check_protocol(folder, tables)
-	if len(sys.argv) > 3:
-		check_config(folder, sys.argv[3])
+	check_config(folder, sys.argv[3])
 	print("tables: %d passed, %d failed" % (passed, failed))
 	return 1 if failed else 0
 
