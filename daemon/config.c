@@ -18,8 +18,10 @@
 #include "proto/base/mem.h"
 #include "proto/base/units.h"
 
-enum kind { KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_LEVEL, KIND_COUNT, KIND_SIZE,
-	    KIND_TIME };
+enum kind {
+	KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_LEVEL,
+	KIND_COUNT, KIND_SIZE, KIND_TIME,
+};
 
 static const char *const kind_words[] = {
 	"text", "name", "path", "IPv4 network", "IPv6 network", "level", "count", "size", "time",
@@ -48,25 +50,36 @@ struct key {
 
 /* name, member, kind, flags, preset, help, smallest and largest value */
 static const struct key keys[] = {
-	KEY("instance_name", instance_name, KIND_NAME, 0, "vnoded", "Name of this installation, shown to people"),
-	KEY("state_dir", state_dir, KIND_PATH, 0, "/var/lib/vnoded", "Folder of the database, images and disks"),
-	KEY("run_dir", run_dir, KIND_PATH, 0, "/run/vnoded", "Folder of what ends with the machine's uptime"),
-	KEY("socket", socket, KIND_PATH, OPTIONAL, "", "Control socket; empty: vnoded.sock in run_dir"),
-	KEY("libexec_dir", libexec_dir, KIND_PATH, 0, LIBEXEC_DIR, "Folder of vnode-init and the helpers"),
+	KEY("instance_name", instance_name, KIND_NAME, 0, "vnoded",
+	    "Name of this installation, shown to people"),
+	KEY("state_dir", state_dir, KIND_PATH, 0, "/var/lib/vnoded",
+	    "Folder of the database, images and disks"),
+	KEY("run_dir", run_dir, KIND_PATH, 0, "/run/vnoded",
+	    "Folder of what ends with the machine's uptime"),
+	KEY("socket", socket, KIND_PATH, OPTIONAL, "",
+	    "Control socket; empty: vnoded.sock in run_dir"),
+	KEY("libexec_dir", libexec_dir, KIND_PATH, 0, LIBEXEC_DIR,
+	    "Folder of vnode-init and the helpers"),
 	KEY("fabric", fabric, KIND_NAME, 0, "vnoded", "Name of the fabric's network namespace"),
 	KEY("nft_table", nft_table, KIND_NAME, 0, "vnoded", "Name of vnoded's nftables table"),
-	KEY("libvirt_uri", libvirt_uri, KIND_TEXT, 0, "lxc:///system", "Where libvirt's container driver is reached"),
+	KEY("libvirt_uri", libvirt_uri, KIND_TEXT, 0, "lxc:///system",
+	    "Where libvirt's container driver is reached"),
 	KEY("import_dir", import_dir, KIND_PATH, OPTIONAL | RELOAD, "",
 	    "Folder whose files image.add may name; empty: none"),
-	KEY("control_network", control_network, KIND_NETWORK4, 0, "198.18.0.0/16", "Control network of all vnodes"),
+	KEY("control_network", control_network, KIND_NETWORK4, 0, "198.18.0.0/16",
+	    "Control network of all vnodes"),
 	KEY("control_network6", control_network6, KIND_NETWORK6, OPTIONAL, "",
 	    "The same for IPv6; empty: a /64 below fd00::/8 made from the installation's uuid"),
-	KEY("default_backend", default_backend, KIND_NAME, RELOAD, "lxc", "Backend of vnodes that name none"),
-	KEY("default_image", default_image, KIND_NAME, OPTIONAL | RELOAD, "", "Image of vnodes that name none; empty: none"),
-	KEY("log_level", log_level, KIND_LEVEL, RELOAD, "info", "Least important lines that are logged"),
+	KEY("default_backend", default_backend, KIND_NAME, RELOAD, "lxc",
+	    "Backend of vnodes that name none"),
+	KEY("default_image", default_image, KIND_NAME, OPTIONAL | RELOAD, "",
+	    "Image of vnodes that name none; empty: none"),
+	KEY("log_level", log_level, KIND_LEVEL, RELOAD, "info",
+	    "Least important lines that are logged"),
 	KEY("event_keep", event_keep, KIND_COUNT, RELOAD, "100000", "Events kept", 100, 100000000),
 	KEY("job_keep", job_keep, KIND_COUNT, RELOAD, "10000", "Ended jobs kept", 10, 10000000),
-	KEY("max_clients", max_clients, KIND_COUNT, RELOAD, "1024", "Connections at a time", 1, 65536),
+	KEY("max_clients", max_clients, KIND_COUNT, RELOAD, "1024",
+	    "Connections at a time", 1, 65536),
 	KEY("max_clients_per_uid", max_clients_per_uid, KIND_COUNT, RELOAD, "256",
 	    "Connections of one user at a time; root is not counted", 1, 65536),
 	KEY("max_requests_per_client", max_requests_per_client, KIND_COUNT, RELOAD, "1024",
@@ -75,23 +88,31 @@ static const struct key keys[] = {
 	    "Answers and events that one connection may leave unread", MIB, 16 * GIB),
 	KEY("boot_width", boot_width, KIND_COUNT, 0, "8", "Most guests started at a time", 1, 64),
 	KEY("grace", grace_ns, KIND_TIME, RELOAD, "10s",
-	    "Time between asking a guest to halt and killing it, where a vnode does not say", 0, 3600 * S),
-	KEY("step_timeout", step_timeout_ns, KIND_TIME, RELOAD, "120s", "Longest time of one step of a job",
+
+	    "Time between asking a guest to halt and killing it, where a vnode does not say",
+	    0, 3600 * S),
+	KEY("step_timeout", step_timeout_ns, KIND_TIME, RELOAD, "120s",
+	    "Longest time of one step of a job",
 	    S, 86400 * S),
-	KEY("pids_default", pids_default, KIND_COUNT, RELOAD, "4096", "Processes of a vnode that does not say",
+	KEY("pids_default", pids_default, KIND_COUNT, RELOAD, "4096",
+	    "Processes of a vnode that does not say",
 	    16, 4194304),
-	KEY("console_size", console_bytes, KIND_SIZE, RELOAD, "256KiB", "Console output kept of each vnode",
+	KEY("console_size", console_bytes, KIND_SIZE, RELOAD, "256KiB",
+	    "Console output kept of each vnode",
 	    4096, GIB),
-	KEY("image_limit", image_limit_bytes, KIND_SIZE, RELOAD, "16GiB", "Largest archive of an image",
+	KEY("image_limit", image_limit_bytes, KIND_SIZE, RELOAD, "16GiB",
+	    "Largest archive of an image",
 	    MIB, 1024 * GIB),
 	KEY("image_unpacked_limit", image_unpacked_bytes, KIND_SIZE, RELOAD, "64GiB",
 	    "Largest unpacked image", MIB, 16384 * GIB),
-	KEY("image_entries", image_entries, KIND_COUNT, RELOAD, "2000000", "Most files of an image", 1, 1000000000),
+	KEY("image_entries", image_entries, KIND_COUNT, RELOAD, "2000000",
+	    "Most files of an image", 1, 1000000000),
 	KEY("image_stall", image_stall_ns, KIND_TIME, RELOAD, "30s",
 	    "Longest time without a byte while an image is fetched", S, 3600 * S),
 	KEY("restart_limit", restart_limit, KIND_COUNT, RELOAD, "10",
 	    "Restarts of a vnode within restart_window before vnoded gives up", 0, 1000000),
-	KEY("restart_window", restart_window_ns, KIND_TIME, RELOAD, "600s", "See restart_limit", S, 86400 * S),
+	KEY("restart_window", restart_window_ns, KIND_TIME, RELOAD, "600s",
+	    "See restart_limit", S, 86400 * S),
 	KEY("restart_delay", restart_delay_ns, KIND_TIME, RELOAD, "250ms",
 	    "Wait before the first restart; doubles up to 30 s", MS, 30 * S),
 };
@@ -127,13 +148,14 @@ check_network(const char *text, int family, struct vn_error *err)
 
 	if (sscanf(text, "%45[^/]/%3u%c", address, &prefix, &rest) != 2
 	    || inet_pton(family, address, byte) != 1 || prefix == 0 || prefix > bits - 2)
-		return vn_fail(err, VN_E_INVALID, "expected a network such as \"%s\", got \"%.60s\"",
+		return vn_fail(err, VN_E_INVALID, "expected a network such as \"%s\", "
+			       "got \"%.60s\"",
 			       family == AF_INET ? "198.18.0.0/16" : "fd12:3456:789a::/64", text);
 	for (unsigned bit = prefix; bit < bits; bit++)
 		has_host_bits |= byte[bit / 8] >> (7 - bit % 8) & 1;
 	if (has_host_bits)
-		return vn_fail(err, VN_E_INVALID, "\"%.60s\" is no network: bits behind the prefix are set",
-			       text);
+		return vn_fail(err, VN_E_INVALID, "\"%.60s\" is no network: bits behind the "
+			       "prefix are set", text);
 	return 0;
 }
 
@@ -148,7 +170,8 @@ check_text(const struct key *key, const char *text, struct vn_error *err)
 	case KIND_PATH:
 		if (*text == '/')
 			return 0;
-		return vn_fail(err, VN_E_INVALID, "expected a path that begins with \"/\", got \"%.60s\"", text);
+		return vn_fail(err, VN_E_INVALID, "expected a path that begins with \"/\", "
+			       "got \"%.60s\"", text);
 	case KIND_NETWORK4:
 		return check_network(text, AF_INET, err);
 	case KIND_NETWORK6:
@@ -156,7 +179,8 @@ check_text(const struct key *key, const char *text, struct vn_error *err)
 	case KIND_LEVEL:
 		if (log_level_find(text, &level))
 			return 0;
-		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, got \"%.60s\"", text);
+		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, "
+			       "got \"%.60s\"", text);
 	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME:
 		break;
 	}
@@ -177,13 +201,20 @@ read_count(const char *text, uint64_t *ret, struct vn_error *err)
 	return 0;
 }
 
+/* Of SIZE and TIME. */
+static enum vn_unit
+unit_of(const struct key *key)
+{
+	return key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME;
+}
+
 static void
 print_number(const struct key *key, uint64_t number, char text[static VN_QUANTITY_TEXT])
 {
 	if (key->kind == KIND_COUNT)
 		snprintf(text, VN_QUANTITY_TEXT, "%ju", (uintmax_t)number);
 	else
-		vn_quantity_print(key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME, number, text);
+		vn_quantity_print(unit_of(key), number, text);
 }
 
 static int
@@ -192,14 +223,15 @@ read_number(const struct key *key, const char *text, uint64_t *ret, struct vn_er
 	char least[VN_QUANTITY_TEXT], most[VN_QUANTITY_TEXT];
 	uint64_t number = 0;
 	int result = key->kind == KIND_COUNT ? read_count(text, &number, err)
-		: vn_quantity_parse(key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME, text, &number, err);
+		: vn_quantity_parse(unit_of(key), text, &number, err);
 
 	if (result < 0)
 		return -1;
 	if (number < key->min || number > key->max) {
 		print_number(key, key->min, least);
 		print_number(key, key->max, most);
-		return vn_fail(err, VN_E_INVALID, "\"%.60s\" lies outside of %s to %s", text, least, most);
+		return vn_fail(err, VN_E_INVALID, "\"%.60s\" lies outside of %s to %s", text,
+			       least, most);
 	}
 	*ret = number;
 	return 0;
@@ -263,7 +295,8 @@ fail_unknown(const char *name, struct vn_error *err)
 	for (size_t i = 1; i < VN_COUNT(keys); i++)
 		if (distance(keys[i].name, name) < distance(nearest->name, name))
 			nearest = &keys[i];
-	return vn_fail(err, VN_E_INVALID, "no key \"%.63s\"; the nearest is \"%s\"", name, nearest->name);
+	return vn_fail(err, VN_E_INVALID, "no key \"%.63s\"; the nearest is \"%s\"", name,
+		       nearest->name);
 }
 
 /* The key's name goes before what is wrong with its value. */
@@ -341,8 +374,8 @@ read_line(struct config *config, char *line, unsigned number, unsigned seen[stat
 	if (split(line, &value, &key, err) < 0)
 		return -1;
 	if (seen[key - keys])
-		return vn_fail(err, VN_E_INVALID, "%s is already in line %u; remove one of them", key->name,
-			       seen[key - keys]);
+		return vn_fail(err, VN_E_INVALID, "%s is already in line %u; remove one of them",
+			       key->name, seen[key - keys]);
 	seen[key - keys] = number;
 	return set_named(config, key, value, err);
 }
@@ -359,13 +392,13 @@ config_read(struct config *config, const char *path, struct vn_error *err)
 
 	if (!file)
 		return vn_fail_errno(err, errno, "cannot read %s", path);
-	for (unsigned number = 1; result == 0 && (length = getline(&line, &room, file)) >= 0; number++) {
+	for (unsigned at = 1; result == 0 && (length = getline(&line, &room, file)) >= 0; at++) {
 		if (strlen(line) != (size_t)length)
 			result = vn_fail(err, VN_E_INVALID, "a byte is 0; this is no text file");
 		else
-			result = read_line(config, line, number, seen, err);
+			result = read_line(config, line, at, seen, err);
 		if (result < 0)
-			vn_error_prefix(err, "%s:%u", path, number);
+			vn_error_prefix(err, "%s:%u", path, at);
 	}
 	if (result == 0 && ferror(file))
 		result = vn_fail_errno(err, errno, "cannot read %s", path);
@@ -412,8 +445,8 @@ config_describe(void)
 
 	for (size_t i = 0; i < VN_COUNT(keys); i++)
 		json_array_append_new(list, json_pack("{ss ss ss ss sb}", "key", keys[i].name,
-			"kind", kind_words[keys[i].kind], "preset", keys[i].preset, "help", keys[i].help,
-			"reload", (keys[i].flags & RELOAD) != 0));
+			"kind", kind_words[keys[i].kind], "preset", keys[i].preset,
+			"help", keys[i].help, "reload", (keys[i].flags & RELOAD) != 0));
 	return list;
 }
 
@@ -441,9 +474,11 @@ config_reload(struct config *config, const struct config *fresh, char *text, siz
 		if (is_same(key, config, fresh))
 			continue;
 		if (!(key->flags & RELOAD))
-			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", key->name);
+			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "",
+					       key->name);
 		else if (is_text(key))
-			*text_at(key, config) = vn_arena_strdup(&config->arena, *text_at(key, fresh));
+			*text_at(key, config) = vn_arena_strdup(&config->arena,
+								*text_at(key, fresh));
 		else
 			*number_at(key, config) = *number_at(key, fresh);
 		at = at < size ? at : size - 1;

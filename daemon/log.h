@@ -6,7 +6,9 @@
 
 #include <stdbool.h>
 
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {			/* the numbers of syslog */
+	LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7,
+};
 
 /* Fields that every line of this thread gets until changed: "vnode=a job=7"; NULL: none. Copied. */
 void log_context(const char *fields);

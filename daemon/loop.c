@@ -291,7 +291,7 @@ struct watch *
 loop_add_timer(struct loop *loop, uint64_t after_ms, watch_fn *fn, void *arg)
 {
 	struct watch *watch = watch_new(loop, arg);
-	uint64_t after_ns = after_ms < AFTER_MAX_MS ? after_ms * NS_PER_MS : AFTER_MAX_MS * NS_PER_MS;
+	uint64_t after_ns = (after_ms < AFTER_MAX_MS ? after_ms : AFTER_MAX_MS) * NS_PER_MS;
 
 	watch->fn = fn;
 	timers_add(&loop->timers, &watch->timer, now_ns(loop) + after_ns);
@@ -362,7 +362,7 @@ base_new(void)
 
 	if (!config)
 		return NULL;
-	/* only the loop's thread calls libevent, and no environment variable chooses how it waits */
+	/* only the loop's thread calls libevent; no environment variable chooses how it waits */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
 	base = event_base_new_with_config(config);
 	event_config_free(config);

@@ -9,7 +9,8 @@ struct notify;
 struct notify *notify_open(struct loop *loop);
 void notify_close(struct notify *notify);
 void notify_ready(struct notify *notify);
-void notify_status(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void notify_status(struct notify *notify, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 void notify_reloading(struct notify *notify);
 void notify_stopping(struct notify *notify);
 /*

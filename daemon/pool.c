@@ -76,8 +76,8 @@ start_threads(struct lane *lane)
 		if (start_thread(lane))
 			continue;
 		if (lane->n_threads == 0) {
-			vn_log_error("pool", "cannot start a thread of lane '%s': no thread is left "
-				     "(raise TasksMax of the service)", lane->name);
+			vn_log_error("pool", "cannot start a thread %s: none is left; raise "
+				     "TasksMax of the service", lane->name);
 			abort();
 		}
 		return;				/* those that run take the work */

@@ -39,8 +39,9 @@ lock_folder(struct store_file *file, struct vn_error *err)
 	if (failed == EWOULDBLOCK) {
 		if (pread(file->lock_fd, owner, sizeof(owner) - 1, 0) < 0)
 			owner[0] = '\0';
-		return vn_fail(err, VN_E_BUSY, "another vnoded (process %.*s) has %s open; stop it or "
-			       "configure another state_dir", (int)strcspn(owner, "\n"), owner, path);
+		return vn_fail(err, VN_E_BUSY, "another vnoded (process %.*s) has %s open; stop it "
+			       "or configure another state_dir", (int)strcspn(owner, "\n"), owner,
+			       path);
 	}
 	if (failed)
 		return vn_fail_errno(err, failed, "cannot lock %s", path);
@@ -80,14 +81,14 @@ open_connection(const char *path, int flags, struct sqlite3 **ret, struct vn_err
 static int
 fail_damaged(const struct store_file *file, const char *what, struct vn_error *err)
 {
-	return vn_fail(err, VN_E_BACKEND, "%s is damaged (%.120s); put a copy of it in its place, or move "
-		       "it away to begin without vnodes", file->path, what);
+	return vn_fail(err, VN_E_BACKEND, "%s is damaged (%.120s); put a copy of it in its place, "
+		       "or move it away to begin without vnodes", file->path, what);
 }
 
 /* Says whether the file is new, else its schema; refuses what is not ours. */
 static int
-read_identity(const struct store_file *file, struct sqlite3 *db, int64_t *ret_schema, bool *ret_is_new,
-	      struct vn_error *err)
+read_identity(const struct store_file *file, struct sqlite3 *db, int64_t *ret_schema,
+	      bool *ret_is_new, struct vn_error *err)
 {
 	int64_t application = 0, schema = 0, tables = 0;
 
@@ -104,8 +105,8 @@ read_identity(const struct store_file *file, struct sqlite3 *db, int64_t *ret_sc
 	*ret_is_new = application == 0 && schema == 0 && tables == 0;
 	*ret_schema = schema;
 	if (!*ret_is_new && application != APPLICATION_ID)
-		return vn_fail(err, VN_E_BACKEND, "%s is not vnoded's database; move it away or configure "
-			       "another state_dir", file->path);
+		return vn_fail(err, VN_E_BACKEND, "%s is not vnoded's database; move it away or "
+			       "configure another state_dir", file->path);
 	return 0;
 }
 
@@ -193,9 +194,9 @@ migrate(const struct store_file *file, const struct store_schema *schema, struct
 	int64_t from, struct vn_error *err)
 {
 	if (from > schema->version)
-		return vn_fail(err, VN_E_UNSUPPORTED, "%s was made by a newer vnoded (schema %d, this one "
-			       "knows %d); install that version, or put %s.%d in its place", file->path,
-			       (int)from, schema->version, file->path, schema->version);
+		return vn_fail(err, VN_E_UNSUPPORTED, "%s was made by a newer vnoded (schema %d, "
+			       "this one knows %d); install that version, or put %s.%d in its place",
+			       file->path, (int)from, schema->version, file->path, schema->version);
 	if (from == schema->version)
 		return 0;
 	if (copy_before_migration(file, db, from, err) < 0)
@@ -204,8 +205,9 @@ migrate(const struct store_file *file, const struct store_schema *schema, struct
 		const struct store_migration *migration = find_migration(schema, from);
 
 		if (!migration)
-			return vn_fail(err, VN_E_UNSUPPORTED, "%s has schema %d, which this vnoded no longer "
-				       "migrates; start an older vnoded once", file->path, (int)from);
+			return vn_fail(err, VN_E_UNSUPPORTED, "%s has schema %d, which this vnoded "
+				       "no longer migrates; start an older vnoded once",
+				       file->path, (int)from);
 		if (migrate_once(migration, db, err) < 0)
 			return -1;
 	}
@@ -247,16 +249,16 @@ store_file_spend_reserve(struct store_file *file)
 int
 store_file_make_reserve(struct store_file *file, struct vn_error *err)
 {
+	bool has_room;
+
 	if (atomic_load(&file->has_reserve))
 		return 0;
-	if (posix_fallocate(file->reserve_fd, 0, 2 * STORE_RESERVE_BYTES) != 0) {
-		if (ftruncate(file->reserve_fd, 0) < 0)
-			return vn_fail_errno(err, errno, "cannot truncate the reserve in %s", file->dir);
-		return vn_fail(err, VN_E_LIMIT, "no space left in %s; free some (%d MiB at least) and try "
-			       "again", file->dir, 2 * STORE_RESERVE_BYTES >> 20);
-	}
-	if (ftruncate(file->reserve_fd, STORE_RESERVE_BYTES) < 0)
-		return vn_fail_errno(err, errno, "cannot truncate the reserve in %s", file->dir);
+	has_room = posix_fallocate(file->reserve_fd, 0, 2 * STORE_RESERVE_BYTES) == 0;
+	if (ftruncate(file->reserve_fd, has_room ? STORE_RESERVE_BYTES : 0) < 0)
+		return vn_fail_errno(err, errno, "cannot truncate %s/reserve", file->dir);
+	if (!has_room)
+		return vn_fail(err, VN_E_LIMIT, "no space left in %s; free some (%d MiB at least) "
+			       "and try again", file->dir, 2 * STORE_RESERVE_BYTES >> 20);
 	atomic_store(&file->has_reserve, true);
 	return 0;
 }

@@ -6,7 +6,7 @@
 #include "daemon/store_schema.h"
 
 static const char tables[] =
-	/* epoch: uuid of this database; boot_id: of the machine when vnoded last ran; and the like */
+	/* epoch: uuid of this database; boot_id: of the machine when vnoded last ran */
 	"CREATE TABLE meta ("
 	" key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
 
@@ -16,14 +16,17 @@ static const char tables[] =
 
 	/* AUTOINCREMENT: a VMID is never given out twice */
 	"CREATE TABLE vnodes ("
-	" vmid INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL, topology INTEGER NOT NULL,"
-	" name TEXT NOT NULL, spec TEXT NOT NULL, wanted INTEGER NOT NULL, observed INTEGER NOT NULL,"
+	" vmid INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL,"
+	" topology INTEGER NOT NULL,"
+	" name TEXT NOT NULL, spec TEXT NOT NULL, wanted INTEGER NOT NULL,"
+	" observed INTEGER NOT NULL,"
 	" since INTEGER NOT NULL, idmap_base INTEGER NOT NULL, control_index INTEGER NOT NULL,"
 	" image TEXT, runtime TEXT, error TEXT, last_exit TEXT,"
 	" UNIQUE (topology, name));"
 
 	"CREATE TABLE lans ("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL, topology INTEGER NOT NULL,"
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL,"
+	" topology INTEGER NOT NULL,"
 	" name TEXT NOT NULL, mtu INTEGER NOT NULL, up INTEGER NOT NULL,"
 	" UNIQUE (topology, name));"
 
@@ -38,13 +41,15 @@ static const char tables[] =
 
 	"CREATE TABLE jobs ("
 	" id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, method TEXT NOT NULL,"
-	" version INTEGER NOT NULL, uid INTEGER NOT NULL, state INTEGER NOT NULL, at INTEGER NOT NULL,"
+	" version INTEGER NOT NULL, uid INTEGER NOT NULL, state INTEGER NOT NULL,"
+	" at INTEGER NOT NULL,"
 	" step TEXT, params TEXT NOT NULL, data TEXT, about TEXT, object TEXT,"
 	" created INTEGER NOT NULL, ended INTEGER);"
 	"CREATE INDEX jobs_ended ON jobs (ended);"
 
 	"CREATE TABLE requests ("
-	" uid INTEGER NOT NULL, request_id TEXT NOT NULL, digest TEXT NOT NULL, job INTEGER NOT NULL,"
+	" uid INTEGER NOT NULL, request_id TEXT NOT NULL, digest TEXT NOT NULL,"
+	" job INTEGER NOT NULL,"
 	" at INTEGER NOT NULL,"
 	" PRIMARY KEY (uid, request_id)) WITHOUT ROWID;"
 

@@ -48,7 +48,7 @@ statements_get(struct statements *statements, struct sqlite3 *db, const char *sq
 	if (statements->slot[at].sql)
 		return statements->slot[at].statement;
 	assert(statements->count < STATEMENTS_MAX / 2);		/* sql that is no literal? */
-	if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL))
 		return NULL;
 	statements->slot[at].sql = sql;
 	statements->slot[at].statement = statement;
@@ -81,9 +81,9 @@ sql_read_text(struct sqlite3 *db, const char *sql, char *ret, size_t size, struc
 	if (result == SQLITE_OK)
 		result = sqlite3_step(statement);
 	if (result == SQLITE_ROW || result == SQLITE_DONE) {
-		const unsigned char *text = result == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
+		const char *text = (const char *)sqlite3_column_text(statement, 0);
 
-		snprintf(ret, size, "%s", text ? (const char *)text : "");
+		snprintf(ret, size, "%s", text ? text : "");
 		sqlite3_finalize(statement);
 		return 0;
 	}

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/log.h"
@@ -144,6 +145,7 @@ struct writer {
 	struct sqlite3 *db;
 	struct store_file *file;
 	struct statements statements;
+	char message[200];		/* SQLite's, of the last failure */
 	void (*on_committed)(void *arg);
 	void *arg;
 	pthread_t thread;
@@ -197,6 +199,8 @@ try_batch(struct writer *writer, const char **ret_sql)
 		result = run_statement(writer, &reader, ret_sql);
 	if (result == SQLITE_OK && !writer->is_abandoned)
 		result = run_control(writer, "COMMIT", ret_sql);
+	if (result != SQLITE_OK)		/* before ROLLBACK succeeds and hides it */
+		snprintf(writer->message, sizeof(writer->message), "%s", sqlite3_errmsg(writer->db));
 	if (!sqlite3_get_autocommit(writer->db)) {
 		const char *ignored;
 
@@ -205,17 +209,26 @@ try_batch(struct writer *writer, const char **ret_sql)
 	return result;
 }
 
+static const char *
+cure_of(int result)
+{
+	switch (result & 0xff) {
+	case SQLITE_FULL:
+		return "the disk is full and the reserve is spent: free some space and start vnoded";
+	case SQLITE_CORRUPT: case SQLITE_NOTADB:
+		return "put a copy of it in its place, or move it away to begin without vnodes";
+	case SQLITE_IOERR: case SQLITE_CANTOPEN: case SQLITE_READONLY: case SQLITE_PERM:
+		return "check the disk and the folder's owner; what was committed before is safe";
+	default:
+		return "this is an error in vnoded; what was committed before is safe";
+	}
+}
+
 static void
 die(struct writer *writer, int result, const char *sql)
 {
-	const char *cure = "see the kernel's log; vnoded begins again from what is committed";
-
-	if ((result & 0xff) == SQLITE_FULL)
-		cure = "the disk is full and the reserve is spent: free some space, then start vnoded";
-	else if ((result & 0xff) == SQLITE_CORRUPT || (result & 0xff) == SQLITE_NOTADB)
-		cure = "put a copy of the file in its place, or move it away to begin without vnodes";
 	vn_log_error("store", "cannot commit to %s: %s (%d, in \"%.80s\"); %s", writer->file->path,
-		     sqlite3_errstr(result), result, sql, cure);
+		     writer->message, result, sql, cure_of(result));
 	abort();
 }
 
@@ -237,8 +250,8 @@ commit_batch(struct writer *writer)
 		if (result == SQLITE_OK)
 			return;
 		if (is_full(result) && store_file_spend_reserve(writer->file)) {
-			vn_log_warning("store", "no space left in %s: the reserve is spent and new work refused "
-				       "until there is space again", writer->file->dir);
+			vn_log_warning("store", "no space left in %s: the reserve is spent and new "
+				       "work refused until there is space again", writer->file->dir);
 			continue;
 		}
 		if ((result & 0xff) != SQLITE_BUSY)
@@ -285,8 +298,8 @@ free_writer(struct writer *writer)
 }
 
 struct writer *
-writer_start(struct sqlite3 *db, struct store_file *file, void (*on_committed)(void *arg), void *arg,
-	     struct vn_error *err)
+writer_start(struct sqlite3 *db, struct store_file *file, void (*on_committed)(void *arg),
+	     void *arg, struct vn_error *err)
 {
 	struct writer *writer = vn_alloc(sizeof(*writer));
 
@@ -298,7 +311,8 @@ writer_start(struct sqlite3 *db, struct store_file *file, void (*on_committed)(v
 	pthread_cond_init(&writer->changed, NULL);
 	if (thread_start(&writer->thread, "vnoded-store", run_writer, writer))
 		return writer;
-	vn_fail(err, VN_E_LIMIT, "no thread is left for the database; raise TasksMax of the service");
+	vn_fail(err, VN_E_LIMIT, "no thread is left for the database; raise TasksMax of the "
+		"service");
 	free_writer(writer);
 	return NULL;
 }

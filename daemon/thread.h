@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define THREAD_STACK_SIZE (1024 * 1024)	/* libvirt and libarchive keep buffers of 64 KiB and more there */
+/* libvirt and libarchive keep buffers of 64 KiB and more on the stack. */
+#define THREAD_STACK_SIZE (1024 * 1024)
 
 /* name: at most 15 bytes, for ps and gdb. Returns false where the system has no thread left. */
 bool thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg);

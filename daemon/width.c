@@ -1,7 +1,7 @@
 /*
  * Hill climbing in windows. A window collects only the time in which work waited for a thread: with
  * an empty queue the rate says how much was asked for, not how much the width can do. It is over
- * after WINDOW_NS and max(WINDOW_DONE, 2 × width) pieces of work, so that the threads of the former
+ * after WINDOW_NS and max(WINDOW_DONE, 2 × width) pieces of work, so that threads of the former
  * width are out of the figure. With r the work per second of this window and r' of the one before:
  *
  *   r > r' × 1.05   the last move helped: move on in its direction

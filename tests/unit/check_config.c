@@ -1,4 +1,7 @@
-/* The configuration: presets, files with their errors, the command line, and what a reload takes over. */
+/*
+ * The configuration: presets, files with their errors, the command line, and what a reload takes
+ * over.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,8 +136,8 @@ START_TEST(what_is_wrong_is_named_with_its_line_and_what_is_expected)
 		bench_open(&b);
 		ck_assert_msg(read_text(&b, refusals[i].text) == -1, "%s", refusals[i].text);
 		ck_assert_int_eq(b.err.code, VN_E_INVALID);
-		ck_assert_msg(strstr(b.err.text, refusals[i].error) && strstr(b.err.text, b.path), "%s",
-			      b.err.text);
+		ck_assert_msg(strstr(b.err.text, refusals[i].error), "%s", b.err.text);
+		ck_assert_msg(strstr(b.err.text, b.path), "%s", b.err.text);
 		bench_close(&b);
 	}
 }
@@ -189,8 +192,9 @@ START_TEST(the_description_can_be_read_back)
 	bench_open(&b);
 	ck_assert_uint_gt(json_array_size(list), 25);
 	json_array_foreach(list, i, row) {
-		vn_autofree char *line = vn_format("%s=%s", json_string_value(json_object_get(row, "key")),
-						   json_string_value(json_object_get(row, "preset")));
+		const char *key = json_string_value(json_object_get(row, "key"));
+		const char *preset = json_string_value(json_object_get(row, "preset"));
+		vn_autofree char *line = vn_format("%s=%s", key, preset);
 
 		ck_assert_msg(config_set(&b.config, line, &b.err) == 0, "%s", b.err.text);
 		ck_assert_uint_gt(strlen(json_string_value(json_object_get(row, "help"))), 4);

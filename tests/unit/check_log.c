@@ -110,8 +110,8 @@ START_TEST(the_journal_gets_levels_and_people_get_the_time)
 	write_through(true, text, sizeof(text));
 	ck_assert_str_eq(text, "<4>net: lan 'x': is down\n");
 	write_through(false, text, sizeof(text));
-	ck_assert_int_eq(sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d.%3d %n", &year, &month, &day, &hour, &minute,
-				&second, &ms, &at), 7);
+	ck_assert_int_eq(sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d.%3d %n", &year, &month, &day, &hour,
+				&minute, &second, &ms, &at), 7);
 	ck_assert_str_eq(text + at, "net: lan 'x': is down\n");
 }
 END_TEST

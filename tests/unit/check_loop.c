@@ -1,4 +1,7 @@
-/* The loop: order, time held by the test, removal from inside callbacks, messages of other threads. */
+/*
+ * The loop: order, time held by the test, removal from inside callbacks, messages of other
+ * threads.
+ */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -190,7 +193,8 @@ static void
 pair_open(struct pair *pair, struct loop *loop, unsigned what)
 {
 	*pair = (struct pair){ .n_calls = 0 };
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair->fd), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+				    pair->fd), 0);
 	for (unsigned i = 0; i < 2; i++)
 		pair->watch[i] = loop_add_fd(loop, pair->fd[i], what, on_pair, pair);
 }
@@ -281,7 +285,8 @@ START_TEST(posts_of_several_threads_all_arrive_each_in_its_order)
 
 	for (unsigned i = 0; i < N_POSTERS; i++) {
 		posters[i].loop = loop;
-		ck_assert_int_eq(pthread_create(&posters[i].thread, NULL, run_poster, &posters[i]), 0);
+		ck_assert_int_eq(pthread_create(&posters[i].thread, NULL, run_poster, &posters[i]),
+				 0);
 	}
 	do {
 		loop_run_once(loop, true);

@@ -1,4 +1,7 @@
-/* The pool: hand-over, lanes apart from each other, abandoned work, and the width's climb on numbers. */
+/*
+ * The pool: hand-over, lanes apart from each other, abandoned work, and the width's climb on
+ * numbers.
+ */
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -307,7 +310,10 @@ struct curve {
 	unsigned count;
 };
 
-/* Drives the width along the curve for so many pieces of work; returns the mean of the second half. */
+/*
+ * Drives the width along the curve for so many pieces of work; returns the mean of the second
+ * half.
+ */
 static double
 drive(struct width *width, const struct curve *curve, unsigned n)
 {

@@ -67,8 +67,7 @@ look(const char *dir, const char *sql, char *ret, size_t size)
 	sqlite3 *db = NULL;
 	sqlite3_stmt *statement = NULL;
 
-	ck_assert_int_eq(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
-			 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
 	ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s",
 		      sqlite3_errmsg(db));
 	ret[0] = '\0';
@@ -589,7 +588,8 @@ START_TEST(a_file_system_that_is_really_full_loses_nothing)
 	dir = folder_new();
 	child = fork();
 	if (child == 0) {
-		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
+		if (unshare(CLONE_NEWNS) < 0
+		    || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
 		    || mount("tmpfs", dir, "tmpfs", 0, "size=16m") < 0)
 			_exit(0);		/* a container that may not */
 		_exit(run_on_small_disk(dir));
@@ -612,7 +612,8 @@ run_child(const char *dir, bool is_hopeless)
 	store_put(b.store, PUT_META, "ss", "before", "1");
 	settle(b.store, b.loop);
 	disk.is_hopeless = is_hopeless;
-	store_put(b.store, is_hopeless ? PUT_META : "INSERT INTO nowhere VALUES (?, ?)", "ss", "never", "1");
+	store_put(b.store, is_hopeless ? PUT_META : "INSERT INTO nowhere VALUES (?, ?)", "ss",
+		  "never", "1");
 	settle(b.store, b.loop);
 	return 0;
 }
@@ -647,7 +648,8 @@ START_TEST(a_read_that_fails_says_so)
 	char text[32] = "";
 
 	bench_open(&b);
-	ck_assert_int_eq(store_read(b.store, collect, text, &b.err, "SELECT * FROM nowhere", ""), -1);
+	ck_assert_int_eq(store_read(b.store, collect, text, &b.err,
+				    "SELECT * FROM nowhere", ""), -1);
 	ck_assert_int_eq(b.err.code, VN_E_BACKEND);
 	ck_assert_int_eq(store_read(b.store, collect, text, &b.err,
 				    "SELECT ?, ?", "is", (int64_t)-3, "x"), 0);
