@@ -14,6 +14,8 @@
 #include "daemon/notify.h"
 #include "daemon/session_inner.h"
 
+#define ROOT_SPARE 16			/* places that other users cannot fill */
+
 int
 control_open(struct daemon *daemon, struct control **ret, struct vn_error *err)
 {
@@ -96,11 +98,11 @@ int
 control_has_room(const struct control *control, uid_t uid, struct vn_error *err)
 {
 	const struct config *config = &control->daemon->config;
-	int64_t same = 0;
+	int64_t same = 0, most = config->max_clients + (uid == 0 ? ROOT_SPARE : 0);
 
-	if (control->n_sessions >= config->max_clients)
+	if (control->n_sessions >= most)
 		return vn_fail(err, VN_E_LIMIT, "vnoded serves %" PRId64 " clients already; close "
-			       "some, or raise max_clients", config->max_clients);
+			       "some, or raise max_clients", most);
 	if (uid == 0)
 		return 0;
 	vn_list_each(struct session, session, &control->sessions, link)

@@ -171,8 +171,11 @@ tell_parent(struct job *job)
 		json_object_set(failure, "about", job->about);
 		json_object_set_new(failure, "job", json_integer(job->id));
 		json_array_append_new(parent->failures, failure);
-		if (!parent->children_failed++)
+		if (!parent->children_failed++) {
 			parent->child_err = job->err;
+			vn_error_prefix(&parent->child_err, "%s",
+					json_string_value(json_array_get(job->about, 0)));
+		}
 		if (!(current(parent)->flags & STEP_TOLERANT) && parent->state == JOB_RUNNING)
 			vn_list_each(struct job, sibling, &job->daemon->jobs->list, link)
 				if (sibling->parent == parent->id && !sibling->finished)

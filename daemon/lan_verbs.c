@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "daemon/task.h"
+
 struct lan_task {
 	struct net *net;
 	int64_t id;
@@ -15,6 +17,7 @@ struct lan_task {
 	int64_t member;			/* VMID; 0: all */
 	int64_t *vmids;			/* ports whose namespaces stand now */
 	unsigned *indexes;
+	struct task *members;		/* the same vnodes, for changing their ports */
 	size_t n_ports;
 };
 
@@ -35,6 +38,9 @@ free_task(void *ctx)
 {
 	struct lan_task *task = ctx;
 
+	for (size_t i = 0; i < task->n_ports; i++)
+		task_fini(&task->members[i]);
+	free(task->members);
 	free(task->vmids);
 	free(task->indexes);
 	free(task);
@@ -43,16 +49,19 @@ free_task(void *ctx)
 static void
 collect_ports(struct lan_task *task, const struct lan *lan)
 {
+	struct vn_error ignored;
 	size_t count = 0;
 
 	vn_list_each(struct member, member, &lan->members, in_lan)
 		count++;
 	task->vmids = vn_alloc_array(count, sizeof(*task->vmids));
 	task->indexes = vn_alloc_array(count, sizeof(*task->indexes));
+	task->members = vn_alloc_array(count, sizeof(*task->members));
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		if (!member->vnode->runtime.network ||
 		    strcmp(member->vnode->runtime.boot_id, lan->daemon->boot_id) != 0 ||
-		    (task->member && member->vnode->vmid != task->member))
+		    (task->member && member->vnode->vmid != task->member) ||
+		    task_init(&task->members[task->n_ports], member->vnode, &ignored) < 0)
 			continue;
 		task->vmids[task->n_ports] = member->vnode->vmid;
 		task->indexes[task->n_ports++] = member->index;
@@ -73,6 +82,9 @@ load(struct job *job, struct vn_error *err)
 	what = vn_format("LAN '%s/%s'", lan->topology->name, lan->name);
 	if (job_lock(job, &lan->lock, what, err) < 0)
 		return NULL;
+	if (!json_array_size(job->about))
+		json_array_append_new(job->about, json_sprintf("%s/%s", lan->topology->name,
+							       lan->name));
 	task = vn_alloc(sizeof(*task));
 	task->net = job->daemon->net;
 	task->id = lan->id;
@@ -107,14 +119,47 @@ step_no_bridge(struct job *job, void *ctx, struct vn_error *err)
 	return task->net->ops->lan_down(task->net, task->id, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+/* The bridge and both ends of each member's port get the MTU. */
 static enum verdict
-undo_bridge_change(struct job *job, void *ctx, struct vn_error *err)
+change_mtu(struct lan_task *task, unsigned mtu, struct vn_error *err)
+{
+	struct lan_spec spec = { task->id, task->uuid, mtu };
+
+	if (task->net->ops->lan_up(task->net, &spec, err) < 0)
+		return STEP_FAILED;
+	for (size_t i = 0; i < task->n_ports; i++)
+		for (size_t p = 0; p < task->members[i].n_ports; p++) {
+			struct port_spec port = task->members[i].ports[p];
+
+			port.mtu = mtu;
+			if (port.lan == task->id &&
+			    task->net->ops->ports_up(task->net, &task->members[i].guest.ns, &port, 1,
+						     err) < 0)
+				return STEP_FAILED;
+		}
+	return STEP_DONE;
+}
+
+static enum verdict
+step_mtu(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_task *task = ctx;
-	struct lan_spec spec = { task->id, task->uuid, task->mtu_before };
+	struct vn_error ignored;
 
 	(void)job;
-	return task->net->ops->lan_up(task->net, &spec, err) < 0 ? STEP_FAILED : STEP_DONE;
+	if (change_mtu(task, task->mtu, err) == STEP_DONE)
+		return STEP_DONE;
+	change_mtu(task, task->mtu_before, &ignored);
+	return STEP_FAILED;
+}
+
+static enum verdict
+undo_mtu(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_task *task = ctx;
+
+	(void)job;
+	return change_mtu(task, task->mtu_before, err);
 }
 
 /* The model first: a crash between leaves a wish that the start makes true. */
@@ -190,7 +235,7 @@ static const struct step destroy_steps[] = {
 };
 
 static const struct step set_steps[] = {
-	{ "change_bridge",  ON_WORKER, LANE_NET, step_bridge,    undo_bridge_change },
+	{ "mtu",            ON_WORKER, LANE_NET, step_mtu,       undo_mtu },
 	{ "adopt",          ON_LOOP,   0,        step_set_mtu,   NULL },
 	{ 0 }
 };

@@ -266,13 +266,18 @@ is_source_due(const struct session *session)
 	       !vn_list_is_empty(&session->sources);
 }
 
-/* Each source once. */
+/* One source a turn, in rotation: what it looks through may be long though it sends little. */
 static void
-run_sources(struct session *session)
+run_source(struct session *session)
 {
-	vn_list_each_safe(struct source, source, &session->sources, link)
-		if (is_source_due(session) && !source->send_more(source))
-			vn_list_remove(&source->link);
+	struct source *first;
+
+	if (!is_source_due(session))
+		return;
+	first = vn_container_of(session->sources.next, struct source, link);
+	vn_list_remove(&first->link);
+	if (first->send_more(first))
+		vn_list_append(&session->sources, &first->link);
 }
 
 static void
@@ -311,9 +316,10 @@ watch_hangup(struct session *session)
 	struct epoll_event none = { .events = 0 };
 
 	session->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (session->hangup_fd < 0 ||
-	    epoll_ctl(session->hangup_fd, EPOLL_CTL_ADD, session->fd, &none) < 0) {
-		session->doomed = true;		/* rather than to keep it for nobody */
+	if (session->hangup_fd < 0)
+		return;			/* none left just now: its next turn tries again */
+	if (epoll_ctl(session->hangup_fd, EPOLL_CTL_ADD, session->fd, &none) < 0) {
+		close(vn_take_fd(&session->hangup_fd));
 		return;
 	}
 	session->hangup = loop_add_fd(session->daemon->loop, session->hangup_fd, WATCH_READ,
@@ -385,7 +391,7 @@ session_turn(struct session *session)
 	again = take_lines(session);
 	if (session->lost && !session->eof)
 		discard(session);
-	run_sources(session);
+	run_source(session);
 	write_out(session);
 	again |= is_source_due(session) || (session->gone && session->n_calls);
 	if (!is_over(session) && (session->ended || is_full(session)) && session->hangup_fd < 0)

@@ -14,6 +14,7 @@
 #include "daemon/session_inner.h"
 
 #define PREFIX_ROOM 128
+#define PER_SESSION 32			/* subscriptions of one connection */
 
 struct subscription {
 	struct event_log *log;
@@ -52,6 +53,16 @@ find(struct event_log *log, int64_t id)
 		if (subscription->id == id)
 			return subscription;
 	return NULL;
+}
+
+static unsigned
+count_of(struct event_log *log, const struct session *session)
+{
+	unsigned count = 0;
+
+	vn_list_each(struct subscription, subscription, &log->subscriptions, link)
+		count += subscription->session == session;
+	return count;
 }
 
 /* ---- lines ---------------------------------------------------------------------------------- */
@@ -233,6 +244,9 @@ subscription_begin(struct call *call, const struct event_subscribe_params *param
 		return vn_fail_at(err, "/since", VN_E_INVALID, "the last event is %" PRId64
 				  "; %" PRId64 " is of another database (compare epoch)",
 				  log->last, params->since);
+	if (count_of(log, call_session(call)) >= PER_SESSION)
+		return vn_fail(err, VN_E_LIMIT, "this connection has %d subscriptions already; end "
+			       "one of them first", PER_SESSION);
 	subscription = subscription_new(call, params);
 	answer = json_pack("{sI ss sI}", "subscription", (json_int_t)subscription->id, "epoch",
 			   daemon->epoch, "seq", (json_int_t)log->last);

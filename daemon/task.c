@@ -94,27 +94,51 @@ hostname_of(const struct vnode *vnode, char text[static VN_NAME_MAX + 1])
 			*at = '-';
 }
 
-/* One line of /etc/hosts: a vnode by its first address that others may reach. */
-static void
-hosts_line(FILE *out, const struct vnode *vnode, const char *domain)
+static bool
+shares_lan(const struct vnode *vnode, const struct lan *lan)
 {
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (member->lan == lan)
+			return true;
+	return false;
+}
+
+static void
+hosts_line(FILE *out, const struct vnode *vnode, const struct vn_cidr *cidr)
+{
+	const char *domain = vnode->topology->document.domain;
 	char name[VN_NAME_MAX + 1], address[INET6_ADDRSTRLEN];
-	struct vn_cidr control[2];
 
 	hostname_of(vnode, name);
-	vnode_control_addresses(vnode, &control[0], &control[1]);
-	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		for (unsigned i = 0; i < member->n_addresses; i++) {
-			vn_cidr_print_address(&member->addresses[i], address);
-			if (domain)
-				fprintf(out, "%s\t%s.%s %s\n", address, name, domain, name);
-			else
-				fprintf(out, "%s\t%s\n", address, name);
-		}
-	if (vn_list_is_empty(&vnode->members) && control[0].family) {
-		vn_cidr_print_address(&control[0], address);
+	vn_cidr_print_address(cidr, address);
+	if (domain)
+		fprintf(out, "%s\t%s.%s %s\n", address, name, domain, name);
+	else
 		fprintf(out, "%s\t%s\n", address, name);
-	}
+}
+
+static void
+hosts_of_lans(FILE *out, const struct vnode *viewer, const struct vnode *vnode, bool shared)
+{
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		for (unsigned i = 0; i < member->n_addresses; i++)
+			if (shares_lan(viewer, member->lan) == shared)
+				hosts_line(out, vnode, &member->addresses[i]);
+}
+
+/* A vnode's addresses as `viewer` can best reach them: over a LAN of both, over the control network,
+ * over LANs that only routers of the topology lead to. Resolvers try them in this order. */
+static void
+hosts_lines(FILE *out, const struct vnode *viewer, const struct vnode *vnode)
+{
+	struct vn_cidr control[2];
+
+	hosts_of_lans(out, viewer, vnode, true);
+	vnode_control_addresses(vnode, &control[0], &control[1]);
+	for (int i = 0; i < 2; i++)
+		if (control[i].family && viewer->spec.control)
+			hosts_line(out, vnode, &control[i]);
+	hosts_of_lans(out, viewer, vnode, false);
 }
 
 static const char *
@@ -129,7 +153,7 @@ hosts_text(struct vn_arena *arena, const struct vnode *vnode)
 		abort();
 	fputs("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", out);
 	vn_list_each(struct vnode, other, &vnode->topology->vnodes, in_topology)
-		hosts_line(out, other, vnode->topology->document.domain);
+		hosts_lines(out, vnode, other);
 	fclose(out);
 	copy = vn_arena_strdup(arena, text);
 	free(text);
