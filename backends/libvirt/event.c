@@ -27,6 +27,7 @@ struct listener {
 
 	/* The thread's own. */
 	virConnectPtr conn;
+	int callback;			/* for lifecycle events; it keeps the connection open */
 	int timer;			/* reconnects; -1 none */
 	int backoff_ms;
 	bool up;
@@ -39,8 +40,10 @@ struct note {				/* one thing posted to the loop */
 };
 
 static void
-unref(struct listener *listener)
+unref(void *arg)
 {
+	struct listener *listener = arg;
+
 	if (atomic_fetch_sub(&listener->references, 1) == 1)
 		free(listener);
 }
@@ -81,13 +84,15 @@ set_link(struct listener *listener, bool up, const char *text)
 static int
 on_lifecycle(virConnectPtr conn, virDomainPtr domain, int event, int detail, void *arg)
 {
+	struct listener *listener = arg;
 	char uuid[VIR_UUID_STRING_BUFLEN];
 
 	(void)conn;
 	(void)detail;
-	if ((event == VIR_DOMAIN_EVENT_STOPPED || event == VIR_DOMAIN_EVENT_CRASHED) &&
+	if (!atomic_load(&listener->quit) &&
+	    (event == VIR_DOMAIN_EVENT_STOPPED || event == VIR_DOMAIN_EVENT_CRASHED) &&
 	    virDomainGetUUIDString(domain, uuid) == 0)
-		post(arg, false, false, uuid);
+		post(listener, false, false, uuid);
 	return 0;
 }
 
@@ -113,6 +118,7 @@ drop(struct listener *listener)
 {
 	if (!listener->conn)
 		return;
+	virConnectDomainEventDeregisterAny(listener->conn, listener->callback);
 	virConnectUnregisterCloseCallback(listener->conn, on_close);
 	virConnectClose(listener->conn);
 	listener->conn = NULL;
@@ -126,10 +132,14 @@ connect_now(struct listener *listener, struct vn_error *err)
 	if (!conn)
 		return vn_fail_virt(err, "connect to libvirt at %s", listener->env->libvirt_uri);
 	listener->conn = conn;
-	if (virConnectRegisterCloseCallback(conn, on_close, listener, NULL) < 0 ||
-	    virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), listener,
-					     NULL) < 0) {
+	atomic_fetch_add(&listener->references, 1);
+	listener->callback = virConnectDomainEventRegisterAny(
+		conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle),
+		listener, unref);
+	if (listener->callback < 0)
+		unref(listener);
+	if (listener->callback < 0 ||
+	    virConnectRegisterCloseCallback(conn, on_close, listener, NULL) < 0) {
 		vn_fail_virt(err, "ask libvirt for events");
 		drop(listener);
 		return -1;

@@ -1,10 +1,23 @@
 /* The container backend with real libvirt: run as tests/host/env build/tests/host/check_lxc. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "backends/libvirt/process.h"
 #include "proto/base/mem.h"
 #include "tests/host/lab.h"
+
+#define FOREVER "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
+#define DEAF	"trap '' TERM; while :; do sleep 1000 & wait $!; done"
 
 static struct lab lab;
 
@@ -21,15 +34,40 @@ tear_down(void)
 }
 
 static struct lab_guest *
-run_to_end(const char *script)
+run(const char *script)
 {
 	struct lab_guest *guest = lab_guest(&lab, script, false);
 
 	lab_start(&lab, guest);
+	return guest;
+}
+
+static struct lab_guest *
+run_to_end(const char *script)
+{
+	struct lab_guest *guest = run(script);
+
 	lab_await_exit(&lab, guest);
 	ck_assert_uint_eq(guest->exits, 1);
 	return guest;
 }
+
+/* Copies a program into the guest's root and makes it its init. */
+static struct lab_guest *
+run_program_to_end(const char *path)
+{
+	struct lab_guest *guest = lab_guest(&lab, "", false);
+	vn_autofree char *command = vn_format("cp %s %s/init", path, guest->root);
+
+	ck_assert_int_eq(lab_run(command), 0);
+	guest->argv[0] = "/init";
+	guest->argv[1] = NULL;
+	lab_start(&lab, guest);
+	lab_await_exit(&lab, guest);
+	return guest;
+}
+
+/* ---- how guests end -------------------------------------------------------------------------- */
 
 START_TEST(exit_code_is_told)
 {
@@ -42,12 +80,16 @@ END_TEST
 
 START_TEST(crash_is_told)
 {
-	struct lab_guest *guest = run_to_end("trap 'echo' SEGV; exec sh -c 'trap - SEGV; kill -SEGV $$; "
-					     "ulimit -c 0; exit 9'");
+	struct lab_guest *guest = run_program_to_end(LAB_CRASH);
 
-	/* The first process of a pid namespace ignores its own signals: only a real fault ends it. */
-	ck_assert_int_eq(guest->exit.cause, EXIT_EXITED);
-	ck_assert_int_eq(guest->exit.code, 9);
+	ck_assert_int_eq(guest->exit.cause, EXIT_SIGNALLED);
+	ck_assert_int_eq(guest->exit.signal, SIGILL);
+}
+END_TEST
+
+START_TEST(memory_limit_is_told)
+{
+	ck_assert_int_eq(run_program_to_end(LAB_EAT)->exit.cause, EXIT_OOM);
 }
 END_TEST
 
@@ -58,18 +100,582 @@ START_TEST(poweroff_and_reboot_are_told)
 }
 END_TEST
 
+START_TEST(kill_from_outside_is_told)
+{
+	struct lab_guest *first = run(FOREVER), *second = run(FOREVER);
+
+	ck_assert_int_eq(kill(first->id.guest, SIGKILL), 0);
+	lab_await_exit(&lab, first);
+	ck_assert_int_eq(first->exit.cause, EXIT_KILLED);
+	ck_assert_int_eq(first->exit.signal, SIGKILL);
+	ck_assert_int_eq(kill(second->id.init, SIGKILL), 0);
+	lab_await_exit(&lab, second);
+	ck_assert_int_eq(second->exit.cause, EXIT_KILLED);
+}
+END_TEST
+
+START_TEST(end_is_told_after_a_restart)
+{
+	struct lab_guest *during = run("read x </tmp/fifo; exit 5"), *after = run(FOREVER);
+	struct guest_status status;
+	struct vn_error err;
+
+	lab_stop(&lab, during, 0);		/* its root exists by now */
+	ck_assert_int_eq(lab_run("mkfifo -m 666 /run/lab/root/1/tmp/fifo"), 0);
+	lab_start(&lab, during);
+	lab_reopen(&lab);
+	ck_assert_int_eq(lab_run("echo >/run/lab/root/1/tmp/fifo"), 0);
+	lab_watch(&lab, during);
+	lab_watch(&lab, after);
+	lab_await_exit(&lab, during);
+	ck_assert_int_eq(during->exit.cause, EXIT_EXITED);
+	ck_assert_int_eq(during->exit.code, 5);
+	/* Watched only after its end: still told, once. */
+	during->has_exited = false;
+	lab_watch(&lab, during);
+	lab_await_exit(&lab, during);
+	ck_assert_int_eq(during->exit.code, 5);
+	ck_assert_int_eq(lab.compute->ops->probe(lab.compute, after->domain, after->uuid, &status, &err), 0);
+	ck_assert_int_eq(status.state, GUEST_RUNNING);
+	ck_assert_mem_eq(&status.id, &after->id, sizeof(status.id));
+	ck_assert(lab.compute->ops->is_alive(lab.compute, &after->id));
+}
+END_TEST
+
+/* ---- starting and stopping ------------------------------------------------------------------- */
+
+START_TEST(start_of_a_running_guest_reports_it)
+{
+	struct lab_guest *guest = run(FOREVER);
+	struct guest_id again;
+	struct vn_error err;
+
+	ck_assert_int_eq(lab.compute->ops->start(lab.compute, &guest->spec, &again, &err), 0);
+	ck_assert_mem_eq(&again, &guest->id, sizeof(again));
+}
+END_TEST
+
+START_TEST(a_guest_starts_again_as_soon_as_it_has_ended)
+{
+	struct lab_guest *guest = run("exit 1");
+
+	for (int i = 0; i < 5; i++) {
+		lab_await_exit(&lab, guest);
+		ck_assert_int_eq(guest->exit.code, 1);
+		lab_start(&lab, guest);
+	}
+	lab_await_exit(&lab, guest);
+	ck_assert_uint_eq(guest->exits, 6);
+}
+END_TEST
+
+START_TEST(polite_stop_lets_the_guest_finish)
+{
+	struct lab_guest *guest = run("trap 'echo bye >/root/bye; exit 0' TERM; echo up; "
+				      "while :; do sleep 1000 & wait $!; done");
+
+	lab_console_expect(&lab, guest, "up");
+	lab_stop(&lab, guest, LAB_WAIT_MS);
+	ck_assert_int_eq(lab_run("grep -q bye /run/lab/root/1/root/bye"), 0);
+	ck_assert(!lab.compute->ops->is_alive(lab.compute, &guest->id));
+}
+END_TEST
+
+START_TEST(busybox_init_powers_off_when_asked)
+{
+	struct lab_guest *guest = lab_guest(&lab, NULL, false);
+	struct vn_error err;
+
+	lab_start(&lab, guest);
+	lab_console_expect(&lab, guest, "init is up");
+	ck_assert_int_eq(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, &guest->id,
+						LAB_WAIT_MS, &err), 0);
+	lab_await_exit(&lab, guest);
+	ck_assert_int_eq(guest->exit.cause, EXIT_POWEROFF);
+}
+END_TEST
+
+START_TEST(a_guest_that_will_not_is_killed)
+{
+	struct lab_guest *deaf = run("trap 'echo never' TERM; echo up; while :; do sleep 1000 & wait; done");
+
+	lab_console_expect(&lab, deaf, "up");
+	lab_stop(&lab, deaf, 300);
+	ck_assert(!lab.compute->ops->is_alive(lab.compute, &deaf->id));
+}
+END_TEST
+
+START_TEST(stop_of_what_is_not_there_succeeds)
+{
+	struct lab_guest *guest = lab_guest(&lab, FOREVER, false);
+	struct vn_error err;
+
+	ck_assert_int_eq(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, NULL, 1000, &err),
+			 0);
+	lab_start(&lab, guest);
+	ck_assert_int_eq(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, NULL, 0, &err), 0);
+	ck_assert_int_eq(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, NULL, 0, &err), 0);
+}
+END_TEST
+
+static void
+expect_refusal(struct lab_guest *guest, const char *word)
+{
+	struct guest_status status;
+	struct guest_id id;
+	struct vn_error err;
+
+	ck_assert_int_eq(lab.compute->ops->start(lab.compute, &guest->spec, &id, &err), -1);
+	ck_assert_msg(strstr(err.text, word) != NULL, "'%s' says nothing of '%s'", err.text, word);
+	ck_assert_int_eq(lab.compute->ops->probe(lab.compute, guest->domain, guest->uuid, &status, &err), 0);
+	ck_assert_int_eq(status.state, GUEST_ABSENT);
+}
+
+START_TEST(what_is_no_namespace_is_refused)
+{
+	struct lab_guest *guest = lab_guest(&lab, FOREVER, false), *other = lab_guest(&lab, FOREVER, false);
+
+	ck_assert_int_eq(lab_run("touch /run/lab/file"), 0);
+	guest->spec.ns.netns = "/run/lab/file";
+	expect_refusal(guest, "/run/lab/file is not a pinned namespace");
+	guest->spec.ns.netns = guest->userns;
+	expect_refusal(guest, "another kind");
+	guest->spec.ns.netns = other->netns;
+	expect_refusal(guest, "does not belong");
+	guest->spec.ns.netns = "/run/lab/absent";
+	expect_refusal(guest, "/run/lab/absent");
+}
+END_TEST
+
+START_TEST(a_root_without_init_is_refused)
+{
+	struct lab_guest *guest = lab_guest(&lab, "", false);
+
+	guest->argv[0] = "/no/such/init";
+	expect_refusal(guest, "/no/such/init");
+	guest->spec.root = "/run/lab/none";
+	expect_refusal(guest, "/run/lab/none");
+}
+END_TEST
+
+START_TEST(list_has_our_guests_only)
+{
+	struct lab_guest *guest = run(FOREVER);
+	struct guest_found *found;
+	struct vn_error err;
+	size_t count;
+
+	ck_assert_int_eq(lab_run("virsh -q -c lxc:///system create /dev/stdin >/dev/null <<'X'\n"
+				 "<domain type='lxc'><name>vnoded-5f0c2a9e-77</name><memory>65536</memory><os>"
+				 "<type>exe</type><init>/bin/sh</init></os><features><privnet/></features>"
+				 "<devices><console type='pty'/></devices></domain>\nX"), 0);
+	ck_assert_int_eq(lab.compute->ops->list(lab.compute, &found, &count, &err), 0);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_str_eq(found[0].uuid, guest->uuid);
+	ck_assert_str_eq(found[0].domain, guest->domain);
+	ck_assert_int_eq(found[0].state, GUEST_RUNNING);
+	free(found);
+	ck_assert_int_eq(lab_run("virsh -q -c lxc:///system destroy vnoded-5f0c2a9e-77 >/dev/null"), 0);
+}
+END_TEST
+
+START_TEST(limits_change_while_it_runs)
+{
+	struct lab_guest *guest = run(FOREVER);
+	struct exec_result result;
+	struct vn_error err;
+	char *text;
+
+	guest->spec.pids = 12;
+	guest->spec.memory_bytes = 32 << 20;
+	guest->spec.vcpus = 2;
+	ck_assert_msg(lab.compute->ops->set_limits(lab.compute, &guest->spec, &guest->id, &err) == 0, "%s",
+		      err.text);
+	text = lab_exec(&lab, guest, NULL, "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do sleep 99 & done; wait",
+			&result);
+	ck_assert_msg(strstr(text, "can't fork") != NULL, "%s", text);
+	free(text);
+	guest->spec.memory_bytes = 0;
+	guest->spec.vcpus = 0;
+	guest->spec.pids = 0;
+	ck_assert_msg(lab.compute->ops->set_limits(lab.compute, &guest->spec, &guest->id, &err) == 0, "%s",
+		      err.text);
+}
+END_TEST
+
+/* ---- commands and the console ---------------------------------------------------------------- */
+
+static void
+expect_exec(struct lab_guest *guest, const char *user, const char *script, int code, const char *output)
+{
+	struct exec_result result;
+	vn_autofree char *text = lab_exec(&lab, guest, user, script, &result);
+
+	ck_assert_msg(result.exit_code == code, "'%s' ends with %d/%d: %s", script, result.exit_code,
+		      result.signal, text);
+	ck_assert_msg(!output || !strcmp(text, output), "'%s' prints '%s'", script, text);
+}
+
+START_TEST(commands_run_inside)
+{
+	struct lab_guest *guest = run(FOREVER);
+
+	expect_exec(guest, NULL, "exit 42", 42, "");
+	expect_exec(guest, NULL, "hostname; id -u; cat /proc/1/comm", 0, "guest\n0\nsh\n");
+	expect_exec(guest, "user", "id -u; id -G; echo $HOME $USER $container; pwd", 0,
+		    "1000\n1001 50\n/tmp user lxc\n/tmp\n");
+	expect_exec(guest, "1000", "id -un", 0, "user\n");
+	expect_exec(guest, "nobody-here", "id", -2, "");
+	expect_exec(guest, NULL, "ls /proc/self/fd | wc -l", 0, "4\n");
+	expect_exec(guest, NULL, "kill -9 $$", -1, NULL);
+}
+END_TEST
+
+struct end {
+	bool done;
+	struct exec_result result;
+};
+
+static void
+on_end(void *arg, const struct exec_result *result, const struct vn_error *err)
+{
+	struct end *end = arg;
+
+	ck_assert_msg(result != NULL, "%s", err ? err->text : "");
+	end->result = *result;
+	end->done = true;
+}
+
+START_TEST(what_cannot_be_executed_is_127_or_126)
+{
+	static const char *const names[] = { "no-such-program", "/etc" };
+	struct lab_guest *guest = run(FOREVER);
+
+	for (int i = 0; i < 2; i++) {
+		const char *const argv[] = { names[i], NULL };
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		struct exec_spec spec = { .argv = argv, .fds = { null, null, null } };
+		struct end end = { 0 };
+		struct exec *exec;
+		struct vn_error err;
+
+		ck_assert_int_eq(lab.compute->ops->exec(lab.compute, &guest->id, &spec, on_end, &end, &exec,
+							NULL, &err), 0);
+		ck_assert(mini_loop_run(lab.loop, &end.done, LAB_WAIT_MS));
+		ck_assert_int_eq(end.result.exit_code, 127 - i);
+		close(null);
+	}
+}
+END_TEST
+
+static void
+read_until(int fd, const char *word)
+{
+	char text[8192] = "";
+	size_t size = 0;
+
+	while (!strstr(text, word)) {
+		struct pollfd entry = { .fd = fd, .events = POLLIN };
+		ssize_t got;
+
+		ck_assert_msg(poll(&entry, 1, LAB_WAIT_MS) > 0, "only '%s' came", text);
+		got = read(fd, text + size, sizeof(text) - 1 - size);
+		ck_assert_msg(got > 0, "ends with '%s'", text);
+		size += (size_t)got;
+	}
+}
+
+START_TEST(a_command_gets_a_terminal_of_the_guest)
+{
+	static const char *const argv[] = { "sh", "-c", "tty; stty size; id -u; ls -ln $(tty); "
+					    "read x; echo got:$x; kill -STOP $$", NULL };
+	struct lab_guest *guest = run(FOREVER);
+	struct exec_spec spec = { .argv = argv, .user = "user", .tty = true };
+	struct winsize size = { .ws_row = 33, .ws_col = 44 };
+	struct end end = { 0 };
+	struct exec *exec;
+	struct vn_error err;
+	int master;
+
+	ck_assert_msg(lab.compute->ops->exec(lab.compute, &guest->id, &spec, on_end, &end, &exec, &master,
+					     &err) == 0, "%s", err.text);
+	ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
+	read_until(master, "/dev/pts/1");
+	read_until(master, "1000     1001");
+	ck_assert_int_eq(write(master, "words\n", 6), 6);
+	read_until(master, "got:words");
+	lab.compute->ops->exec_signal(lab.compute, exec, SIGKILL);
+	ck_assert(mini_loop_run(lab.loop, &end.done, LAB_WAIT_MS));
+	ck_assert_int_eq(end.result.signal, SIGKILL);
+	close(master);
+}
+END_TEST
+
+START_TEST(the_console_is_kept_and_live)
+{
+	struct lab_guest *guest = run("echo first words; tty; read line; echo heard $line; " FOREVER);
+	struct vn_error err;
+	int fd;
+
+	lab_console_expect(&lab, guest, "first words");
+	lab_console_expect(&lab, guest, "/dev/pts/0");
+	ck_assert_int_eq(lab.compute->ops->console(lab.compute, guest->dir, &fd, &err), 0);
+	ck_assert_int_eq(write(fd, "typed\n", 6), 6);
+	read_until(fd, "heard typed");
+	close(fd);
+	lab_stop(&lab, guest, 0);
+	ck_assert_int_eq(lab.compute->ops->console(lab.compute, guest->dir, &fd, &err), -1);
+	ck_assert_int_eq(err.code, VN_E_STATE);
+}
+END_TEST
+
+START_TEST(an_unread_console_blocks_nobody)
+{
+	struct lab_guest *guest = lab_guest(&lab, "seq 1 200000; exit 4", false);
+	struct vn_error err;
+	int fd;
+
+	lab_start(&lab, guest);
+	ck_assert_int_eq(lab.compute->ops->console(lab.compute, guest->dir, &fd, &err), 0);
+	lab_await_exit(&lab, guest);
+	ck_assert_int_eq(guest->exit.code, 4);
+	close(fd);
+	/* The last number is kept, the file bounded. */
+	ck_assert_int_eq(lab_run("grep -aq 200000 /run/lab/state/vnodes/1/console && "
+				 "test $(stat -c %s /run/lab/state/vnodes/1/console) -eq 65600"), 0);
+}
+END_TEST
+
+/* ---- a guest that means harm ----------------------------------------------------------------- */
+
+static void
+try_harm(struct lab_guest *guest, const char *what, const char *script)
+{
+	vn_autofree char *whole = vn_format("(%s) 2>&1", script);
+	struct exec_result result;
+	vn_autofree char *text = lab_exec(&lab, guest, NULL, whole, &result);
+
+	ck_assert_msg(result.exit_code != 0, "%s succeeds: %s", what, text);
+}
+
+START_TEST(a_guest_can_harm_nobody)
+{
+	static const struct { const char *what, *script; } attempts[] = {
+		{ "writing a host sysctl", "echo x >/proc/sys/kernel/core_pattern" },
+		{ "writing it after a remount",
+		  "mount -o remount,rw /proc; mount -o remount,rw /proc/sys; echo 1 >/proc/sys/kernel/sysrq" },
+		{ "a fresh proc that is writable", "mkdir -p /root/p; mount -t proc p /root/p && "
+						   "echo 9 >/root/p/sys/vm/swappiness" },
+		{ "sysrq", "echo h >/proc/sysrq-trigger" },
+		{ "making a device", "mknod /root/sda b 8 0" },
+		{ "making memory", "mknod /root/mem c 1 1" },
+		{ "a block device", "ls /dev | grep -E '^(sd|vd|dm|loop|nvme|mem|kmsg|kvm)'" },
+		{ "devtmpfs", "mount -t devtmpfs d /root && ls /root/mem" },
+		{ "another cgroup", "mount -t cgroup -o memory c /root && "
+				    "echo 99999999999 >/root/memory.limit_in_bytes" },
+		{ "the pids limit", "mkdir -p /root/c; mount -t cgroup -o pids c /root/c && "
+				    "{ echo max >/root/c/pids.max || echo 1 >/root/c/vnoded/cgroup.procs; }" },
+		{ "release_agent", "mkdir -p /root/c; mount -t cgroup -o memory c /root/c && "
+				   "echo /x >/root/c/release_agent" },
+		{ "other processes", "ls -d /proc/[0-9]* | wc -l | grep -vE '^[2-9]$'" },
+		{ "vnode-init", "cat /proc/*/comm | grep -E 'vnode-init|libvirt|check_lxc'" },
+		{ "the old root", "ls /work /.oldroot 2>/dev/null || ls / | grep -E 'work|oldroot'" },
+		{ "mounts of the machine", "grep -E '/run/lab|/work|oldroot|libvirt' /proc/self/mounts" },
+		{ "other namespaces", "nsenter -t 1 -n -u true && nsenter --net=/proc/1/ns/net ip link | "
+				      "grep -vE 'lo|LOOPBACK|link/loopback'" },
+		{ "the host's uts namespace",
+		  "hostname evil; test \"$(cat /proc/sys/kernel/hostname)\" != evil" },
+		{ "the kernel's log", "busybox dmesg -c | grep -q ." },
+		{ "modules", "busybox insmod /bin/busybox" },
+		{ "the clock", "busybox date -s 2001-01-01; test $(busybox date +%Y) = 2001" },
+		{ "pids of the pin", "kill -9 -1; exit 1" },
+	};
+	struct lab_guest *guest = run(DEAF);
+
+	for (size_t i = 0; i < VN_COUNT(attempts); i++)
+		try_harm(guest, attempts[i].what, attempts[i].script);
+	ck_assert(lab.compute->ops->is_alive(lab.compute, &guest->id));
+	ck_assert_int_ne(lab_run("test \"$(hostname)\" = evil"), 0);
+}
+END_TEST
+
+START_TEST(a_privileged_guest_sees_no_devices)
+{
+	struct lab_guest *guest = lab_guest(&lab, FOREVER, true);
+
+	lab_start(&lab, guest);
+	try_harm(guest, "a block device", "ls /dev | grep -E '^(sd|vd|dm|loop|nvme|mem|kmsg|kvm)'");
+	try_harm(guest, "making a device", "mknod /root/sda b 8 0");
+	try_harm(guest, "writing a sysctl", "echo x >/proc/sys/kernel/core_pattern");
+	try_harm(guest, "vnode-init", "cat /proc/*/comm | grep -E 'vnode-init|libvirt|check_lxc'");
+	try_harm(guest, "modules", "busybox insmod /bin/busybox");
+	try_harm(guest, "old root", "ls / | grep -E 'work|oldroot'");
+	lab_stop(&lab, guest, LAB_WAIT_MS);
+}
+END_TEST
+
+/* ---- libvirtd comes and goes ----------------------------------------------------------------- */
+
+static void
+end_libvirtd(void)
+{
+	ck_assert_int_eq(lab_run("p=$(cat /run/libvirtd.pid); kill -9 $p; "
+				 "while kill -0 $p 2>/dev/null; do :; done; rm -f /run/libvirtd.pid"), 0);
+}
+
+static void
+await_link(bool up)
+{
+	while (lab.link_up != up) {
+		lab.link_changed = false;
+		ck_assert_msg(mini_loop_run(lab.loop, &lab.link_changed, LAB_WAIT_MS), "no on_link came");
+	}
+}
+
+START_TEST(libvirtd_restarts_under_running_guests)
+{
+	struct lab_guest *stays = run(FOREVER), *ends = run(FOREVER), *fresh;
+	struct guest_status status;
+	struct vn_error err;
+
+	end_libvirtd();
+	await_link(false);
+	ck_assert(lab.compute->ops->is_alive(lab.compute, &stays->id));
+	ck_assert_int_eq(kill(ends->id.guest, SIGKILL), 0);
+	lab_await_exit(&lab, ends);
+	ck_assert_int_eq(ends->exit.cause, EXIT_KILLED);
+	ck_assert_int_eq(lab_run("libvirtd -d"), 0);
+	await_link(true);
+	ck_assert_msg(lab.compute->ops->probe(lab.compute, stays->domain, stays->uuid, &status, &err) == 0,
+		      "%s", err.text);
+	ck_assert_int_eq(status.state, GUEST_RUNNING);
+	ck_assert_mem_eq(&status.id, &stays->id, sizeof(status.id));
+	lab_start(&lab, ends);			/* its name was blocked by a dead domain */
+	fresh = run("exit 6");
+	lab_await_exit(&lab, fresh);
+	ck_assert_int_eq(fresh->exit.code, 6);
+	lab_stop(&lab, stays, LAB_WAIT_MS);
+}
+END_TEST
+
+START_TEST(guests_end_with_libvirtd_dead)
+{
+	struct lab_guest *guest = run(FOREVER);
+	struct vn_error err;
+
+	end_libvirtd();
+	await_link(false);
+	ck_assert_int_eq(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, &guest->id,
+						LAB_WAIT_MS, &err), -1);
+	ck_assert_int_eq(err.code, VN_E_BACKEND);
+	ck_assert(!lab.compute->ops->is_alive(lab.compute, &guest->id));
+	lab_await_exit(&lab, guest);
+	lab_reopen(&lab);			/* succeeds without libvirtd */
+	await_link(false);
+	ck_assert_int_eq(lab_run("libvirtd -d"), 0);
+	await_link(true);
+}
+END_TEST
+
+START_TEST(thirty_killed_at_once_are_thirty_exits)
+{
+	for (int i = 0; i < 30; i++)
+		run(FOREVER);
+	for (size_t i = 0; i < 30; i++)
+		ck_assert_int_eq(kill(lab.guests[i].id.guest, SIGKILL), 0);
+	ck_assert(mini_loop_run(lab.loop, &lab.all_exited, LAB_WAIT_MS));
+	for (size_t i = 0; i < 30; i++) {
+		ck_assert_uint_eq(lab.guests[i].exits, 1);
+		ck_assert_int_eq(lab.guests[i].exit.cause, EXIT_KILLED);
+	}
+}
+END_TEST
+
+/* A vnoded that starts a guest in a process of its own, killed after so many milliseconds or at the end. */
+static void
+start_and_die(struct lab_guest *guest, int after_ms)
+{
+	int ends[2];
+	struct pollfd entry;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		lab_reopen(&lab);
+		lab_start(&lab, guest);
+		_exit(write(ends[1], "", 1) == 1 ? 0 : 1);
+	}
+	close(ends[1]);
+	entry = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	poll(&entry, 1, after_ms);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ends[0]);
+}
+
+START_TEST(a_start_whose_maker_dies_leaves_nothing_or_a_guest)
+{
+	struct lab_guest *guest = lab_guest(&lab, FOREVER, false);
+	int running = 0;
+
+	for (int ms = 1; ms < 120; ms += 7) {
+		struct guest_status status;
+		struct vn_error err;
+
+		lab.compute->ops->close(lab.compute);
+		lab.compute = NULL;
+		start_and_die(guest, ms);
+		lab_reopen(&lab);
+		ck_assert_msg(lab.compute->ops->probe(lab.compute, guest->domain, guest->uuid, &status,
+						      &err) == 0, "%s", err.text);
+		running += status.state == GUEST_RUNNING;
+		/* Either way a replayed start ends with one guest. */
+		lab_start(&lab, guest);
+		if (status.state == GUEST_RUNNING)
+			ck_assert_mem_eq(&status.id, &guest->id, sizeof(guest->id));
+		lab_stop(&lab, guest, 0);
+	}
+	ck_assert_int_gt(running, 0);
+}
+END_TEST
+
+static void
+add_case(Suite *suite, const char *name, const TTest *const *tests)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_set_timeout(tcase, 300);
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	for (; *tests; tests++)
+		tcase_add_test(tcase, *tests);
+	suite_add_tcase(suite, tcase);
+}
+
 static Suite *
 make_suite(void)
 {
+	const TTest *const exits[] = { exit_code_is_told, crash_is_told, memory_limit_is_told,
+		poweroff_and_reboot_are_told, kill_from_outside_is_told, end_is_told_after_a_restart, NULL };
+	const TTest *const life[] = { start_of_a_running_guest_reports_it,
+		a_guest_starts_again_as_soon_as_it_has_ended, polite_stop_lets_the_guest_finish,
+		busybox_init_powers_off_when_asked, a_guest_that_will_not_is_killed,
+		stop_of_what_is_not_there_succeeds, what_is_no_namespace_is_refused,
+		a_root_without_init_is_refused, list_has_our_guests_only, limits_change_while_it_runs, NULL };
+	const TTest *const commands[] = { commands_run_inside, what_cannot_be_executed_is_127_or_126,
+		a_command_gets_a_terminal_of_the_guest, the_console_is_kept_and_live,
+		an_unread_console_blocks_nobody, NULL };
+	const TTest *const harm[] = { a_guest_can_harm_nobody, a_privileged_guest_sees_no_devices, NULL };
+	const TTest *const libvirtd[] = { libvirtd_restarts_under_running_guests,
+		guests_end_with_libvirtd_dead, thirty_killed_at_once_are_thirty_exits,
+		a_start_whose_maker_dies_leaves_nothing_or_a_guest, NULL };
 	Suite *suite = suite_create("lxc");
-	TCase *exits = tcase_create("exits");
 
-	tcase_set_timeout(exits, 120);
-	tcase_add_checked_fixture(exits, set_up, tear_down);
-	tcase_add_test(exits, exit_code_is_told);
-	tcase_add_test(exits, crash_is_told);
-	tcase_add_test(exits, poweroff_and_reboot_are_told);
-	suite_add_tcase(suite, exits);
+	add_case(suite, "exits", exits);
+	add_case(suite, "life", life);
+	add_case(suite, "commands", commands);
+	add_case(suite, "harm", harm);
+	add_case(suite, "libvirtd", libvirtd);
 	return suite;
 }
 

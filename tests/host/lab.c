@@ -93,7 +93,7 @@ lab_open(struct lab *lab)
 void
 lab_reopen(struct lab *lab)
 {
-	lab->compute->ops->close(lab->compute);
+	compute_lxc.close(lab->compute);
 	open_backend(lab);
 }
 
