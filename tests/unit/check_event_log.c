@@ -325,6 +325,36 @@ START_TEST(who_leaves_before_its_subscription_began_is_forgotten)
 }
 END_TEST
 
+START_TEST(several_pasts_are_told_at_once_and_one_with_nothing_to_say_ends)
+{
+	int64_t heard[3] = { 0 };
+	struct client *client;
+
+	door_open();
+	append_many(3000);
+	door_settle();
+	client = client_new(0, ROLE_VIEWER);
+	client_say(client, CALL_WITH, 1, "event.subscribe", "{\"since\":0}");
+	client_say(client, CALL_WITH, 1, "event.subscribe",
+		   "{\"since\":0,\"types\":[\"lan.change\"]}");
+	client_say(client, CALL_WITH, 1, "event.subscribe", "{\"since\":1000}");
+	for (int i = 0; i < 3 + 3000 + 2000; i++) {
+		json_t *line = client_hear(client);
+		json_t *params = json_object_get(line, "params");
+
+		if (params)
+			heard[number(params, "subscription") - 1]++;
+		json_decref(line);
+	}
+	client_hears_nothing(client);
+	ck_assert_int_eq(heard[0], 3000);
+	ck_assert_int_eq(heard[1], 0);
+	ck_assert_int_eq(heard[2], 2000);
+	client_close(client);
+	door_close();
+}
+END_TEST
+
 /* ---- who hears what ------------------------------------------------------------------------- */
 
 START_TEST(filters_hold_for_the_past_and_the_present)
@@ -424,10 +454,12 @@ START_TEST(several_subscriptions_of_one_client_are_told_apart)
 
 	door_open();
 	client = client_new(0, ROLE_VIEWER);
-	for (int64_t i = 1; i <= 12; i++)
+	for (int64_t i = 1; i <= 32; i++)
 		ck_assert_int_eq(subscribe(client, "{}", &seq), i);
+	client_say(client, CALL_WITH, 2, "event.subscribe", "{}");
+	client_hears_error(client, -32000, "limit", 2);
 	append_many(1);
-	for (int64_t i = 1; i <= 12; i++)
+	for (int64_t i = 1; i <= 32; i++)
 		hear_seq(client, i, 1);
 	client_close(client);
 	door_close();
@@ -446,6 +478,7 @@ main(void)
 		the_past_is_not_held_in_memory_for_a_slow_reader,
 		a_subscriber_that_does_not_read_is_dropped_and_others_hear_all,
 		what_was_trimmed_is_named_as_a_gap,
+		several_pasts_are_told_at_once_and_one_with_nothing_to_say_ends,
 		only_so_many_are_kept,
 		a_snapshot_is_valid_at_its_number,
 		who_leaves_before_its_subscription_began_is_forgotten,
