@@ -133,7 +133,10 @@ on_accepted(struct run *run, struct change *change, struct answer *answer)
 	end(run, change);
 }
 
-/* Prints what failed of a job's parts: the job itself may have gone on without them. */
+/*
+ * Prints what failed of a job's parts: the job itself may have gone on without them. An error of the
+ * job that only repeats one of them is not printed again.
+ */
 static void
 print_failures(struct run *run, struct change *change, json_t *job)
 {
@@ -141,11 +144,12 @@ print_failures(struct run *run, struct change *change, json_t *job)
 	size_t i;
 
 	json_array_foreach(json_object_get(job, "failures"), i, failure) {
-		const char *what = output_text(failure, "vnode");
+		vn_autofree char *about = output_cell(json_object_get(failure, "about"), CELL_TEXT);
 		struct vn_error error = { .code = vn_code_from_word(output_text(failure, "code")) };
 
-		what = *what ? what : output_text(failure, "lan");
-		snprintf(error.text, sizeof(error.text), "%s: %s", what, output_text(failure, "text"));
+		snprintf(error.text, sizeof(error.text), "%s: %s", about, output_text(failure, "text"));
+		if (strstr(change->error.text, output_text(failure, "text")))
+			change->error.code = VN_OK;
 		progress_clear(&run->progress);
 		fail(run, client_refused(run->client, change->subject, &error));
 	}

@@ -162,8 +162,12 @@ client_get(struct client *client, const char *subject, const char *method,
 int
 client_refused(const struct client *client, const char *subject, const struct vn_error *error)
 {
-	const char *path = error->path;
+	vn_autofree char *quoted = vn_format("%s'", subject ? subject : "");
+	const char *path = error->path, *at = strstr(error->text, quoted);
 
+	/* What the daemon's sentence names already, as 'x' or 'pair/x', is not named twice. */
+	if (at > error->text && (at[-1] == '\'' || at[-1] == '/'))
+		subject = NULL;
 	/* The file is the document, so that its own pointers are what a reader can follow. */
 	if (strncmp(path, "/document", 9) == 0)
 		path += 9;

@@ -115,6 +115,8 @@ print_value(json_t *value, enum cell kind)
 	switch (kind) {
 	case CELL_BYTES:
 		return print_size(value);
+	case CELL_LIMIT:
+		return json_integer_value(value) ? print_plain(value) : vn_strdup("none");
 	case CELL_EXIT:
 		return print_exit(value);
 	case CELL_COUNT:

@@ -8,6 +8,7 @@ enum cell {
 	CELL_TEXT,			/* as it is; lists joined with commas; absent: "-" */
 	CELL_NUMBER,			/* the same, flush right */
 	CELL_BYTES,			/* 67108864 as 64MiB, 0 as "-" */
+	CELL_LIMIT,			/* 0 as "none" */
 	CELL_TIME,			/* RFC 3339 without its fraction */
 	CELL_COUNT,			/* number of items of a list or map */
 	CELL_EXIT,			/* {cause, code, signal} as "exited 3" */

@@ -104,7 +104,7 @@ print_vnode(json_t *vnode)
 		{ "since", "since", CELL_TIME },   { "ready", "ready", 0 },
 		{ "job", "job", 0 },
 		{ "error", "error", CELL_ERROR },  { "memory", "memory_bytes", CELL_BYTES },
-		{ "vcpus", "vcpus", 0 },	   { "pids", "pids", 0 },
+		{ "vcpus", "vcpus", CELL_LIMIT },  { "pids", "pids", CELL_LIMIT },
 		{ "restart", "restart", 0 },	   { "privileged", "privileged", 0 },
 		{ "last exit", "exit", CELL_EXIT }, { "exited at", "exit/at", CELL_TIME }, { 0 },
 	};

@@ -243,7 +243,7 @@ def prints_the_daemons_sentence(env):
 	def refuse(params, call):
 		raise Refusal("not_found", "no vnode 'x'", "/vnode")
 	env.serve(vnode_get=refuse)
-	same(env.run("show", "x"), (1, "", "vnodectl: x: no vnode 'x'\n"))
+	same(env.run("show", "x"), (1, "", "vnodectl: no vnode 'x'\n"))
 
 
 @test
@@ -295,7 +295,7 @@ def tells_each_failure_of_many(env):
 	env.serve(vnode_boot=boot, job_wait=wait)
 	status, out, err = env.run("boot", *["n%d" % i for i in range(200)])
 	same((status, out), (1, ""))
-	same(sorted(err.splitlines()), ["vnodectl: n3: job 9 holds vnode 'n3'", "vnodectl: n5: libvirt said no"])
+	same(sorted(err.splitlines()), ["vnodectl: job 9 holds vnode 'n3'", "vnodectl: n5: libvirt said no"])
 	same(len(env.daemon.calls("job.wait")), 199)
 
 
@@ -480,7 +480,7 @@ def passes_the_end_of_a_command(env):
 	def refuse(params, call):
 		raise Refusal("state", "vnode 'a' is stopped")
 	env.daemon.handlers["vnode.exec"] = refuse
-	same(env.run("exec", "a", "--", "x"), (125, "", "vnodectl: a: vnode 'a' is stopped\n"))
+	same(env.run("exec", "a", "--", "x"), (125, "", "vnodectl: vnode 'a' is stopped\n"))
 	env.daemon.handlers["vnode.exec"] = lambda params, call: HANG_UP
 	same(env.run("exec", "a", "--", "x")[0], 125)
 	env.daemon.stop()
@@ -631,11 +631,11 @@ def brings_the_host_up(env):
 @test
 def tells_which_vnodes_did_not_boot(env):
 	failed = job(2, "failed", error={"code": "backend", "text": "1 of 3 vnodes failed"},
-		     failures=[{"vnode": "alice", "code": "backend", "text": "no memory"}])
+		     failures=[{"about": ["pair/alice"], "job": 3, "code": "backend", "text": "no memory"}])
 	env.serve(host_boot=lambda params, call: {"job": 2}, job_wait=lambda params, call: failed)
 	status, out, err = env.bootvnodes("--dir", env.folder + "/none")
-	same(status, 1)
-	has(err, "bootvnodes: host: alice: no memory\n")
+	same((status, out), (1, ""))
+	has(err, "bootvnodes: host: pair/alice: no memory\n")
 
 
 @test
