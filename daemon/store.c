@@ -278,3 +278,9 @@ store_abandon(struct store *store)
 	if (store)
 		end(store, true);
 }
+
+void
+store_freeze(struct store *store)
+{
+	writer_freeze(store->writer);
+}

@@ -26,6 +26,8 @@ int store_open(const char *state_dir, struct loop *loop, struct store **ret, str
 void store_close(struct store *store);
 /* For tests: closes as kill -9 would; what is not yet committed is lost. */
 void store_abandon(struct store *store);
+/* For tests, from any thread: from now on no commit happens; store_abandon is to follow. */
+void store_freeze(struct store *store);
 
 /*
  * Puts one statement. `sql` must be a literal (statements are prepared once and found by its address).

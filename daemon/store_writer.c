@@ -280,7 +280,8 @@ run_writer(void *arg)
 		puts_free(vn_take_ptr(&writer->batch));
 		pthread_cond_broadcast(&writer->changed);
 		pthread_mutex_unlock(&writer->lock);
-		writer->on_committed(writer->arg);
+		if (!writer->is_abandoned)		/* else it may have been rolled back */
+			writer->on_committed(writer->arg);
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
@@ -348,4 +349,10 @@ writer_stop(struct writer *writer, bool is_abandoned)
 	if (is_abandoned)
 		sqlite3_db_config(writer->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	free_writer(writer);
+}
+
+void
+writer_freeze(struct writer *writer)
+{
+	writer->is_abandoned = true;
 }

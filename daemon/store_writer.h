@@ -31,3 +31,5 @@ void writer_drain(struct writer *writer);
  * in hand is rolled back unless it is committed already, and the log is left as a crash leaves it.
  */
 void writer_stop(struct writer *writer, bool is_abandoned);
+/* From any thread: no batch is committed from now on; writer_stop is to follow. */
+void writer_freeze(struct writer *writer);

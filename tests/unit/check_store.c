@@ -239,6 +239,27 @@ START_TEST(close_commits_and_abandon_does_not)
 }
 END_TEST
 
+START_TEST(a_frozen_store_commits_nothing_and_tells_nobody)
+{
+	struct bench b;
+	bool called = false;
+
+	bench_open(&b);
+	store_freeze(b.store);
+	store_put(b.store, PUT_META, "ss", "lost", "1");
+	store_after(b.store, set_true, &called);
+	while (loop_run_once(b.loop, false))
+		;
+	store_abandon(b.store);
+	while (loop_run_once(b.loop, false))
+		;
+	ck_assert(!called);
+	reopen(&b);
+	ck_assert_seen(b.dir, "SELECT count(*) FROM meta WHERE key = 'lost'", "0");
+	bench_close(&b);
+}
+END_TEST
+
 START_TEST(a_new_database_has_an_epoch_that_stays)
 {
 	struct bench b;
@@ -669,6 +690,7 @@ main(void)
 		batches_grow_while_the_writer_is_busy_and_stay_whole,
 		callbacks_come_in_order_and_never_from_inside,
 		close_commits_and_abandon_does_not,
+		a_frozen_store_commits_nothing_and_tells_nobody,
 		a_new_database_has_an_epoch_that_stays,
 		a_second_vnoded_is_told_who_has_the_folder,
 		a_newer_database_is_refused_and_left_alone,
