@@ -2,6 +2,7 @@
  * LANs and their members. A member's index, interface name and MAC are chosen when it is made and
  * stored, so that a guest finds the same interfaces for as long as the member exists.
  */
+#include "daemon/hosts.h"
 #include "daemon/model_inner.h"
 
 #include <stdio.h>
@@ -60,6 +61,7 @@ lan_new(struct daemon *daemon, struct topology *topology, const char *name, unsi
 void
 member_free(struct member *member)
 {
+	hosts_touch(member->vnode->topology);
 	vn_list_remove(&member->in_lan);
 	vn_list_remove(&member->in_vnode);
 	json_decref(member->spec);
@@ -136,6 +138,7 @@ make_member(struct lan *lan, struct vnode *vnode, const struct doc_member *spec)
 	member->up = true;
 	member->spec = schema_encode(doc_member_fields, spec);
 	member->n_addresses = (unsigned)spec->addresses.count;
+	hosts_touch(vnode->topology);
 	member->addresses = vn_alloc_array(member->n_addresses, sizeof(*member->addresses));
 	for (unsigned i = 0; i < member->n_addresses; i++)
 		if (vn_cidr_parse(((const char **)spec->addresses.items)[i],

@@ -18,6 +18,7 @@ struct topology {
 	struct job_lock lock;
 	struct vn_list vnodes, lans;	/* by `in_topology`, in the order they were made */
 	struct table vnodes_by_name, lans_by_name;
+	struct hosts_block *hosts;	/* NULL: to be built anew; daemon/hosts.h */
 	struct vn_list link;
 };
 

@@ -85,81 +85,6 @@ copy_ports(struct task *task, const struct vnode *vnode)
 	}
 }
 
-static void
-hostname_of(const struct vnode *vnode, char text[static VN_NAME_MAX + 1])
-{
-	snprintf(text, VN_NAME_MAX + 1, "%s", vnode->name);
-	for (char *at = text; *at; at++)
-		if (*at == '_')
-			*at = '-';
-}
-
-static bool
-shares_lan(const struct vnode *vnode, const struct lan *lan)
-{
-	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		if (member->lan == lan)
-			return true;
-	return false;
-}
-
-static void
-hosts_line(FILE *out, const struct vnode *vnode, const struct vn_cidr *cidr)
-{
-	const char *domain = vnode->topology->document.domain;
-	char name[VN_NAME_MAX + 1], address[INET6_ADDRSTRLEN];
-
-	hostname_of(vnode, name);
-	vn_cidr_print_address(cidr, address);
-	if (domain)
-		fprintf(out, "%s\t%s.%s %s\n", address, name, domain, name);
-	else
-		fprintf(out, "%s\t%s\n", address, name);
-}
-
-static void
-hosts_of_lans(FILE *out, const struct vnode *viewer, const struct vnode *vnode, bool shared)
-{
-	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		for (unsigned i = 0; i < member->n_addresses; i++)
-			if (shares_lan(viewer, member->lan) == shared)
-				hosts_line(out, vnode, &member->addresses[i]);
-}
-
-/* A vnode's addresses as `viewer` can best reach them: over a LAN of both, over the control network,
- * over LANs that only routers of the topology lead to. Resolvers try them in this order. */
-static void
-hosts_lines(FILE *out, const struct vnode *viewer, const struct vnode *vnode)
-{
-	struct vn_cidr control[2];
-
-	hosts_of_lans(out, viewer, vnode, true);
-	vnode_control_addresses(vnode, &control[0], &control[1]);
-	for (int i = 0; i < 2; i++)
-		if (control[i].family && viewer->spec.control)
-			hosts_line(out, vnode, &control[i]);
-	hosts_of_lans(out, viewer, vnode, false);
-}
-
-static const char *
-hosts_text(struct vn_arena *arena, const struct vnode *vnode)
-{
-	char *text = NULL;
-	const char *copy;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out)
-		abort();
-	fputs("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", out);
-	vn_list_each(struct vnode, other, &vnode->topology->vnodes, in_topology)
-		hosts_lines(out, vnode, other);
-	fclose(out);
-	copy = vn_arena_strdup(arena, text);
-	free(text);
-	return copy;
-}
-
 static const char *
 resolv_text(struct vn_arena *arena, const struct document *document)
 {
@@ -174,21 +99,25 @@ resolv_text(struct vn_arena *arena, const struct document *document)
 	return vn_arena_strdup(arena, text);
 }
 
-/* The files a guest wakes up with: its name and those of its topology. */
+/* The files a guest wakes up with: its name and those of its topology. The text of /etc/hosts is put
+ * together by the step that writes it. */
 static void
 choose_files(struct task *task, const struct vnode *vnode)
 {
 	struct digest *sha = digest_new();
 
 	task->files = vn_arena_alloc(&task->arena, 3 * sizeof(*task->files));
+	task->files[task->n_files++] = (struct guest_file){ "/etc/hosts", NULL, 0644 };
 	task->files[task->n_files++] = (struct guest_file){ "/etc/hostname",
 		print(&task->arena, "%s\n", task->guest.hostname), 0644 };
-	task->files[task->n_files++] = (struct guest_file){ "/etc/hosts",
-		hosts_text(&task->arena, vnode), 0644 };
 	if (vnode->topology->document.dns.count)
 		task->files[task->n_files++] = (struct guest_file){ "/etc/resolv.conf",
 			resolv_text(&task->arena, &vnode->topology->document), 0644 };
-	for (size_t i = 0; i < task->n_files; i++) {
+	task->hosts = hosts_block_get(vnode->topology);
+	task->hosts_near = hosts_near(&task->arena, vnode);
+	digest_update(sha, task->hosts->digest, sizeof(task->hosts->digest));
+	digest_update(sha, task->hosts_near, strlen(task->hosts_near) + 1);
+	for (size_t i = 1; i < task->n_files; i++) {
 		digest_update(sha, task->files[i].path, strlen(task->files[i].path) + 1);
 		digest_update(sha, task->files[i].text, strlen(task->files[i].text) + 1);
 	}
@@ -209,7 +138,7 @@ copy_guest(struct task *task, const struct vnode *vnode)
 		for (size_t i = 0; i < vnode->spec.init.count; i++)
 			init[i] = vn_arena_strdup(arena, ((const char **)vnode->spec.init.items)[i]);
 	}
-	hostname_of(vnode, hostname);
+	hosts_name(vnode, hostname);
 	task->guest = (struct guest_spec){
 		.domain = vn_arena_strdup(arena, vnode->domain),
 		.uuid = vn_arena_strdup(arena, vnode->uuid),
@@ -266,6 +195,7 @@ task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
 void
 task_fini(struct task *task)
 {
+	hosts_block_unref(task->hosts);
 	vn_arena_fini(&task->arena);
 }
 

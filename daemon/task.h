@@ -4,7 +4,7 @@
  * so no step takes a lock and no worker sees a struct vnode.
  */
 
-#include "daemon/model.h"
+#include "daemon/hosts.h"
 
 #include <limits.h>
 
@@ -23,7 +23,9 @@ struct task {
 	size_t n_ports;
 	struct forward_spec *forwards;
 	size_t n_forwards;
-	struct guest_file *files;
+	struct guest_file *files;	/* the first is /etc/hosts: text NULL, see hosts_file */
+	struct hosts_block *hosts;
+	const char *hosts_near;
 	size_t n_files;
 	char files_digest[65];
 	unsigned grace_ms;

@@ -2,6 +2,7 @@
  * Topologies: the scopes of names. The object keeps only what belongs to the topology itself (domain,
  * dns); its vnodes and LANs are objects of their own, and the document is put together from them.
  */
+#include "daemon/hosts.h"
 #include "daemon/model_inner.h"
 
 #include <inttypes.h>
@@ -74,6 +75,7 @@ topology_free(struct topology *topology)
 	vn_list_remove(&topology->link);
 	table_fini(&topology->vnodes_by_name);
 	table_fini(&topology->lans_by_name);
+	hosts_touch(topology);
 	vn_arena_fini(&topology->arena);
 	free(topology->name);
 	free(topology);
@@ -111,6 +113,7 @@ topology_adopt_fields(struct topology *topology, const struct document *document
 	if (document_decode(fields, &arena, &copy, &err) < 0)
 		abort();		/* what we have written ourselves */
 	json_decref(fields);
+	hosts_touch(topology);
 	vn_arena_fini(&topology->arena);
 	topology->arena = arena;
 	topology->document = copy;

@@ -2,6 +2,7 @@
  * The vnode object: identity, what is wanted, what is observed, and the row that keeps it. Its network
  * interfaces are members (lan.c); what makes and unmakes it are jobs (lifecycle.c).
  */
+#include "daemon/hosts.h"
 #include "daemon/model_inner.h"
 #include "daemon/vnode_wait.h"
 
@@ -38,6 +39,7 @@ vnode_make(struct topology *topology, int64_t vmid, const char *name, const char
 	table_set(&model->vnodes_by_vmid, vmid, vnode);
 	table_set_text(&model->vnodes_by_uuid, vnode->uuid, vnode);
 	table_set_text(&topology->vnodes_by_name, vnode->name, vnode);
+	hosts_touch(topology);
 	if (vmid > model->last_vmid)
 		model->last_vmid = vmid;
 	return vnode;
@@ -49,6 +51,7 @@ vnode_free(struct vnode *vnode)
 	struct model *model = vnode->daemon->model;
 
 	vnode_waits_drop(vnode);
+	hosts_touch(vnode->topology);
 	loop_remove(vnode->restart_timer);
 	vn_list_each_safe(struct member, member, &vnode->members, in_vnode)
 		member_free(member);
@@ -236,7 +239,7 @@ vnode_new(struct daemon *daemon, struct topology *topology, const char *name,
 			       "vnode");
 	vn_uuid_new(uuid);
 	vnode = vnode_make(topology, daemon->model->last_vmid + 1, name, uuid);
-	vnode->control_index = control;
+	vnode->control_index = control;	/* hosts were touched when it was made */
 	vnode->idmap_base = IDMAP_FIRST + (uint32_t)range * IDMAP_SIZE;
 	vnode->since_us = event_time_now();
 	vnode_adopt_spec(vnode, spec);
