@@ -108,6 +108,12 @@ append_address(struct batch *batch, int type, int index, const char *ifname,
 }
 
 void
+address_add(struct batch *batch, int index, const char *ifname, const struct vn_cidr *cidr)
+{
+	append_address(batch, RTM_NEWADDR, index, ifname, cidr);
+}
+
+void
 addresses_settle(struct batch *batch, int index, const char *ifname, const struct vn_cidr *wanted,
 		 size_t n_wanted, const struct address *found, size_t n_found, bool again)
 {

@@ -22,6 +22,9 @@ void addresses_settle(struct batch *batch, int index, const char *ifname,
 		      const struct vn_cidr *wanted, size_t n_wanted, const struct address *found,
 		      size_t n_found, bool again);
 
+/* Appends one address; that it is there already is fine. */
+void address_add(struct batch *batch, int index, const char *ifname, const struct vn_cidr *cidr);
+
 /* Appends the default route of the gateway's family through the device. */
 void route_default(struct batch *batch, int index, const struct vn_cidr *gateway);
 

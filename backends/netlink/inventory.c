@@ -124,6 +124,7 @@ inventory_read(struct net *net, struct net_found **ret, size_t *ret_count, struc
 	struct findings findings = { 0 };
 	size_t n_links = 0;
 
+	reap_settle(fabric, -1);
 	if (fabric_links_read(fabric, &links, &n_links, err) < 0 && err->code != VN_E_NOT_FOUND)
 		return -1;
 	for (size_t i = 0; i < n_links; i++)

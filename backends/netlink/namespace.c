@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "backends/netlink/socket.h"
+#include "backends/pin.h"
 #include "proto/base/mem.h"
 
 #define OWN "/proc/thread-self/ns/net"
@@ -42,16 +43,7 @@ netns_is_pinned(const char *path)
 int
 netns_open(const char *path, struct vn_error *err)
 {
-	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct statfs fs;
-
-	if (fd < 0)
-		return vn_fail_errno(err, errno, "open the network namespace '%s'", path);
-	if (fstatfs(fd, &fs) < 0)
-		return vn_fail_errno(err, errno, "look at '%s'", path);
-	if (fs.f_type != NSFS_MAGIC)
-		return vn_fail(err, VN_E_NOT_FOUND, "'%s' is no namespace", path);
-	return vn_take_fd(&fd);
+	return pin_open(path, CLONE_NEWNET, err);
 }
 
 int

@@ -13,10 +13,7 @@ struct nl_sock;
 
 /* Opens the calling thread's own namespace. Returns a descriptor or -1 and err. */
 int netns_open_own(struct vn_error *err);
-/*
- * Opens a pin. Returns a descriptor, or -1 and err: VN_E_NOT_FOUND where the file is absent or is
- * no namespace (an ordinary file would lead into the wrong network).
- */
+/* Opens a pin, as pin_open() does. */
 int netns_open(const char *path, struct vn_error *err);
 /* Whether `path` is a mounted namespace of any kind. */
 bool netns_is_pinned(const char *path);

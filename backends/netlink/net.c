@@ -47,11 +47,12 @@ close_net(struct net *net)
 
 	if (!fabric)
 		return;
+	if (fabric->reaper.thread)
+		reaper_stop(fabric);
 	fabric_forget(fabric);
 	reserve_free(fabric->reserve);
 	nat_close(fabric->nat);
 	backend_free_strings(fabric->lacking);
-	reaper_fini(&fabric->reaper);
 	pthread_mutex_destroy(&fabric->probe_lock);
 	pthread_mutex_destroy(&fabric->lock);
 	if (fabric->home >= 0)
@@ -75,11 +76,11 @@ open_net(const struct backend_env *env, struct net **ret, struct vn_error *err)
 	fabric->gateway6 = first_host(&env->control6);
 	pthread_mutex_init(&fabric->lock, NULL);
 	pthread_mutex_init(&fabric->probe_lock, NULL);
-	reaper_init(&fabric->reaper);
 	atomic_init(&fabric->next_index, random_index());
 	fabric->reserve = reserve_new();
 	fabric->home = netns_open_own(err);
-	if (fabric->home < 0 || nat_open(env, fabric->uplink, &fabric->nat, err) < 0) {
+	if (fabric->home < 0 || nat_open(env, fabric->uplink, &fabric->nat, err) < 0 ||
+	    reaper_start(fabric, err) < 0) {
 		close_net(&fabric->base);
 		return -1;
 	}
@@ -131,10 +132,10 @@ set_up_inside(struct fabric *fabric, const char *path, struct vn_error *err)
 static int
 namespaces_down(struct net *net, const struct ns_ref *ns, struct vn_error *err)
 {
-	if (reap_ports(fabric_of(net), ns->vmid, ns->uuid, NULL, 0, err) < 0 ||
-	    netns_unpin(ns->netns, err) < 0)
+	if (netns_unpin(ns->netns, err) < 0 || (ns->userns && netns_unpin(ns->userns, err) < 0))
 		return -1;
-	return ns->userns ? netns_unpin(ns->userns, err) : 0;
+	reap_soon(fabric_of(net), ns->vmid, ns->uuid);
+	return 0;
 }
 
 static int

@@ -22,6 +22,7 @@
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
+#include "backends/netlink/sysctl.h"
 
 struct plan {				/* one port */
 	const struct port_spec *spec;
@@ -101,12 +102,48 @@ look_outside(struct work *work, struct vn_error *err)
 	return 0;
 }
 
+/* A guest may have turned IPv6 off; its addresses could not be set then. */
+static int
+allow_ipv6_on(const char *ifname, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("net/ipv6/conf/%s/disable_ipv6", ifname);
+	char now[16];
+
+	if (!sysctl_read(path, now, sizeof(now)) || strcmp(now, "1") != 0)
+		return 0;
+	return sysctl_write(path, "0", err);
+}
+
+static int
+allow_ipv6(const struct work *work, struct vn_error *err)
+{
+	if (allow_ipv6_on("all", err) < 0 || allow_ipv6_on("default", err) < 0)
+		return -1;
+	for (size_t i = 0; i < work->n_plans; i++)
+		if (allow_ipv6_on(work->plans[i].spec->ifname, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+open_inside(struct work *work, struct vn_error *err)
+{
+	int result;
+
+	work->netns = netns_open(work->ns->netns, err);
+	if (work->netns < 0 || netns_enter(work->netns, err) < 0)
+		return -1;
+	result = allow_ipv6(work, err);
+	if (result == 0)
+		result = socket_open(&work->sock, err);
+	netns_leave(work->fabric->home);
+	return result;
+}
+
 static int
 look_inside(struct work *work, struct vn_error *err)
 {
-	work->netns = netns_open(work->ns->netns, err);
-	if (work->netns < 0 ||
-	    netns_socket(work->netns, work->fabric->home, &work->sock, err) < 0 ||
+	if (open_inside(work, err) < 0 ||
 	    links_read(work->sock, &work->inside, &work->n_inside, err) < 0)
 		return -1;
 	return addresses_read(work->sock, &work->addresses, &work->n_addresses, err);
@@ -288,12 +325,34 @@ append_renames(struct batch *batch, const struct work *work)
 				      IFLA_IFNAME, work->plans[i].spec->ifname);
 }
 
+/*
+ * The link-local address that the kernel gives by itself, made from the MAC. Lost once, it would
+ * stay lost, and IPv6 needs it.
+ */
+static bool
+is_link_local_lost(const struct work *work, const struct plan *plan, struct vn_cidr *ret)
+{
+	const uint8_t *mac = plan->spec->mac.byte;
+	bool is_six = false;
+
+	for (unsigned i = 0; i < plan->spec->n_addresses; i++)
+		is_six = is_six || plan->spec->addresses[i].family == AF_INET6;
+	for (size_t i = 0; i < work->n_addresses; i++)
+		if (work->addresses[i].index == plan->inner_index && work->addresses[i].link_local)
+			return false;
+	*ret = (struct vn_cidr){ .family = AF_INET6, .prefix = 64,
+				 .byte = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe,
+					   mac[3], mac[4], mac[5] } };
+	return plan->inner && is_six;
+}
+
 static void
 append_inner(struct batch *batch, const struct work *work, const struct plan *plan)
 {
 	const struct port_spec *spec = plan->spec;
 	const struct link *inner = plan->inner;
 	bool is_up = inner && (inner->flags & IFF_UP) && !plan->renamed;
+	struct vn_cidr link_local;
 	struct nl_msg *message;
 
 	if (!is_up || inner->mtu != mtu_of(plan) ||
@@ -304,6 +363,8 @@ append_inner(struct batch *batch, const struct work *work, const struct plan *pl
 	}
 	addresses_settle(batch, plan->inner_index, spec->ifname, spec->addresses, spec->n_addresses,
 			 inner ? work->addresses : NULL, inner ? work->n_addresses : 0, !is_up);
+	if (is_link_local_lost(work, plan, &link_local))
+		address_add(batch, plan->inner_index, spec->ifname, &link_local);
 	if (spec->lan != NET_CONTROL)
 		return;
 	for (unsigned i = 0; i < spec->n_addresses; i++)
@@ -368,6 +429,7 @@ port_up(struct net *net, const struct ns_ref *ns, const struct port_spec *ports,
 
 	if (n_ports == 0)
 		return 0;
+	reap_settle(work.fabric, ns->vmid);
 	work.plans = vn_alloc_array(n_ports, sizeof(*work.plans));
 	fabric_tag(work.fabric, ns->uuid, work.tag);
 	for (size_t i = 0; i < n_ports; i++) {

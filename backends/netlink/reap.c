@@ -1,13 +1,14 @@
 /*
- * The first caller leads: it takes all that wait, marks their devices with a device group that no
- * one uses, and deletes the group with one message. Callers that came meanwhile wait for the next
- * round, which one of them leads.
+ * Each round takes all that wait, marks their devices with a device group that no one uses, and
+ * deletes the group with one message.
  */
 #include "backends/netlink/reap.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,28 +20,14 @@
 struct reap_request {
 	struct vn_list waiting;
 	int64_t vmid;			/* -1: everything of ours */
-	const char *uuid;
+	char uuid[VN_UUID_TEXT];
 	const unsigned *indexes;	/* NULL = all */
 	size_t n_indexes;
+	bool nobody_waits;		/* freed when done */
 	bool done;
 	int result;
 	struct vn_error err;
 };
-
-void
-reaper_init(struct reaper *reaper)
-{
-	pthread_mutex_init(&reaper->lock, NULL);
-	pthread_cond_init(&reaper->done, NULL);
-	vn_list_init(&reaper->waiting);
-}
-
-void
-reaper_fini(struct reaper *reaper)
-{
-	pthread_cond_destroy(&reaper->done);
-	pthread_mutex_destroy(&reaper->lock);
-}
 
 static bool
 request_names(const struct fabric *fabric, const struct reap_request *request,
@@ -109,44 +96,99 @@ delete_named(struct fabric *fabric, struct vn_list *requests, struct vn_error *e
 	return fabric_send(fabric, &batch, err);
 }
 
-/* Serves all that wait; called and returns with the lock held. */
-static void
-lead(struct fabric *fabric)
-{
-	struct reaper *reaper = &fabric->reaper;
-	struct vn_list round;
-	struct vn_error err = { 0 };
-	int result;
+/* ---- the thread ------------------------------------------------------------------------------ */
 
-	vn_list_init(&round);
-	vn_list_splice(&round, &reaper->waiting);
-	reaper->busy = true;
-	pthread_mutex_unlock(&reaper->lock);
-	result = delete_named(fabric, &round, &err);
-	pthread_mutex_lock(&reaper->lock);
-	reaper->busy = false;
-	vn_list_each_safe(struct reap_request, request, &round, waiting) {
+static void
+finish_round(struct reaper *reaper, int result, const struct vn_error *err)
+{
+	vn_list_each_safe(struct reap_request, request, &reaper->running, waiting) {
 		vn_list_remove(&request->waiting);
 		request->result = result;
-		request->err = err;
+		request->err = *err;
 		request->done = true;
+		if (request->nobody_waits)
+			free(request);
 	}
 	pthread_cond_broadcast(&reaper->done);
 }
 
-static int
-submit(struct fabric *fabric, struct reap_request *request, struct vn_error *err)
+static void *
+run(void *arg)
+{
+	struct fabric *fabric = arg;
+	struct reaper *reaper = &fabric->reaper;
+	struct vn_error err = { 0 };
+	int result;
+
+	pthread_mutex_lock(&reaper->lock);
+	for (;;) {
+		while (vn_list_is_empty(&reaper->waiting) && !reaper->stopping)
+			pthread_cond_wait(&reaper->asked, &reaper->lock);
+		if (vn_list_is_empty(&reaper->waiting))
+			break;
+		vn_list_splice(&reaper->running, &reaper->waiting);
+		pthread_mutex_unlock(&reaper->lock);
+		result = delete_named(fabric, &reaper->running, &err);
+		pthread_mutex_lock(&reaper->lock);
+		finish_round(reaper, result, &err);
+	}
+	pthread_mutex_unlock(&reaper->lock);
+	return NULL;
+}
+
+int
+reaper_start(struct fabric *fabric, struct vn_error *err)
+{
+	struct reaper *reaper = &fabric->reaper;
+	sigset_t all, before;
+	int sys;
+
+	pthread_mutex_init(&reaper->lock, NULL);
+	pthread_cond_init(&reaper->asked, NULL);
+	pthread_cond_init(&reaper->done, NULL);
+	vn_list_init(&reaper->waiting);
+	vn_list_init(&reaper->running);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);	/* signals are the loop's */
+	sys = pthread_create(&reaper->thread, NULL, run, fabric);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return sys ? vn_fail_errno(err, sys, "start a thread") : 0;
+}
+
+void
+reaper_stop(struct fabric *fabric)
 {
 	struct reaper *reaper = &fabric->reaper;
 
 	pthread_mutex_lock(&reaper->lock);
+	reaper->stopping = true;
+	pthread_cond_signal(&reaper->asked);
+	pthread_mutex_unlock(&reaper->lock);
+	pthread_join(reaper->thread, NULL);
+	pthread_cond_destroy(&reaper->done);
+	pthread_cond_destroy(&reaper->asked);
+	pthread_mutex_destroy(&reaper->lock);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+/* Called with the lock held. */
+static void
+ask(struct reaper *reaper, struct reap_request *request)
+{
 	vn_list_append(&reaper->waiting, &request->waiting);
-	while (!request->done) {
-		if (reaper->busy)
-			pthread_cond_wait(&reaper->done, &reaper->lock);
-		else
-			lead(fabric);
-	}
+	pthread_cond_signal(&reaper->asked);
+}
+
+static int
+ask_and_wait(struct fabric *fabric, struct reap_request *request, struct vn_error *err)
+{
+	struct reaper *reaper = &fabric->reaper;
+
+	pthread_mutex_lock(&reaper->lock);
+	ask(reaper, request);
+	while (!request->done)
+		pthread_cond_wait(&reaper->done, &reaper->lock);
 	pthread_mutex_unlock(&reaper->lock);
 	if (request->result < 0)
 		*err = request->err;
@@ -157,11 +199,10 @@ int
 reap_ports(struct fabric *fabric, int64_t vmid, const char *uuid, const unsigned *indexes,
 	   size_t n_indexes, struct vn_error *err)
 {
-	struct reap_request request = { .vmid = vmid, .uuid = uuid, .indexes = indexes,
-					.n_indexes = n_indexes };
+	struct reap_request request = { .vmid = vmid, .indexes = indexes, .n_indexes = n_indexes };
 
-	vn_list_init(&request.waiting);
-	return submit(fabric, &request, err);
+	snprintf(request.uuid, sizeof(request.uuid), "%s", uuid);
+	return ask_and_wait(fabric, &request, err);
 }
 
 int
@@ -169,6 +210,38 @@ reap_all(struct fabric *fabric, struct vn_error *err)
 {
 	struct reap_request request = { .vmid = -1 };
 
-	vn_list_init(&request.waiting);
-	return submit(fabric, &request, err);
+	return ask_and_wait(fabric, &request, err);
+}
+
+void
+reap_soon(struct fabric *fabric, int64_t vmid, const char *uuid)
+{
+	struct reap_request *request = vn_alloc(sizeof(*request));
+
+	request->vmid = vmid;
+	request->nobody_waits = true;
+	snprintf(request->uuid, sizeof(request->uuid), "%s", uuid);
+	pthread_mutex_lock(&fabric->reaper.lock);
+	ask(&fabric->reaper, request);
+	pthread_mutex_unlock(&fabric->reaper.lock);
+}
+
+static bool
+is_asked(const struct vn_list *requests, int64_t vmid)
+{
+	vn_list_each(struct reap_request, request, requests, waiting)
+		if (request->nobody_waits && (vmid < 0 || request->vmid == vmid))
+			return true;
+	return false;
+}
+
+void
+reap_settle(struct fabric *fabric, int64_t vmid)
+{
+	struct reaper *reaper = &fabric->reaper;
+
+	pthread_mutex_lock(&reaper->lock);
+	while (is_asked(&reaper->waiting, vmid) || is_asked(&reaper->running, vmid))
+		pthread_cond_wait(&reaper->done, &reaper->lock);
+	pthread_mutex_unlock(&reaper->lock);
 }

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Removes ports. The kernel takes 16 ms for a message that deletes devices, however many it names,
- * so whoever comes while one deletion runs is served together by the next.
+ * Removes ports. The kernel takes about 70 ms for a message that deletes devices, however many it
+ * names, so one thread does it for all: what is asked for while one deletion runs goes with the next.
  */
 
 #include <pthread.h>
@@ -15,14 +15,17 @@
 struct fabric;
 
 struct reaper {
+	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t done;
-	struct vn_list waiting;
-	bool busy;
+	pthread_cond_t asked, done;
+	struct vn_list waiting;		/* requests not yet begun */
+	struct vn_list running;		/* those of the deletion that runs */
+	bool stopping;
 };
 
-void reaper_init(struct reaper *reaper);
-void reaper_fini(struct reaper *reaper);
+int reaper_start(struct fabric *fabric, struct vn_error *err);
+/* Ends the thread after it has served what waits. */
+void reaper_stop(struct fabric *fabric);
 
 /*
  * Deletes ports of one vnode in the fabric, guest ends included; absent ones are fine.
@@ -30,5 +33,12 @@ void reaper_fini(struct reaper *reaper);
  */
 int reap_ports(struct fabric *fabric, int64_t vmid, const char *uuid, const unsigned *indexes,
 	       size_t n_indexes, struct vn_error *err);
+/*
+ * The same for all ports of a vnode, without waiting: mostly they go by themselves, as their
+ * namespace ends. If we die first, the ports left are found by the inventory.
+ */
+void reap_soon(struct fabric *fabric, int64_t vmid, const char *uuid);
+/* Waits until nothing asked for by reap_soon() is left, of one vnode or (-1) of all. */
+void reap_settle(struct fabric *fabric, int64_t vmid);
 /* Deletes every device in the fabric that carries our tag. */
 int reap_all(struct fabric *fabric, struct vn_error *err);

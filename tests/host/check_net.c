@@ -15,8 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +31,7 @@
 #define INSTANCE "11111111-2222-4333-8444-555555555555"
 #define OTHER    "aaaaaaaa-2222-4333-8444-555555555555"
 #define UPLINK   "vnc11111111"
-#define BASE     "/tmp/vnoded-net"
+#define BASE     "/media/vnoded-net"
 
 #define check_ok(call)                                                                             \
 	do {                                                                                       \
@@ -121,13 +124,13 @@ check_same(const char *a, const char *b)
 {
 	if (strcmp(a, b) == 0)
 		return;
-	FILE *before = fopen("/tmp/before", "w"), *after = fopen("/tmp/after", "w");
+	FILE *before = fopen("/media/before", "w"), *after = fopen("/media/after", "w");
 
 	fputs(a, before);
 	fputs(b, after);
 	fclose(before);
 	fclose(after);
-	ck_assert_int_ne(system("diff /tmp/before /tmp/after | cut -c1-240 | head -30"), -1);
+	ck_assert_int_ne(system("diff /media/before /media/after | cut -c1-240 | head -30"), -1);
 	ck_abort_msg("not the same as before (see the difference above)");
 }
 
@@ -149,7 +152,7 @@ set_up(void)
 {
 	ck_assert_int_eq(unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
 	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	ck_assert_int_eq(mount("tmp", "/tmp", "tmpfs", 0, NULL), 0);
+	ck_assert_int_eq(mount("tmp", "/media", "tmpfs", 0, NULL), 0);
 	ck_assert_int_eq(shell("mkdir -p " BASE "/state " BASE "/run; ip link set lo up"), 0);
 	env = (struct backend_env){
 		.instance = INSTANCE, .state_dir = BASE "/state", .run_dir = BASE "/run",
@@ -307,6 +310,7 @@ static const char *const damages[] = {
 		"ip link set eth0 down; ip link set eth1 name foo; ip link set eth0 name eth1; "
 		"ip link set foo name eth0'",
 	"nsenter --net=" BASE "/run/netns/vnoded-1 ip route del default",
+	"nsenter --net=" BASE "/run/netns/vnoded-1 sysctl -qw net.ipv6.conf.all.disable_ipv6=1",
 	"ip link del " UPLINK,
 	"ip link set " UPLINK " down",
 	"ip addr flush dev " UPLINK,
@@ -323,15 +327,15 @@ static const char *const damages[] = {
 static char *
 blur(char *text)
 {
-	FILE *file = fopen("/tmp/blur", "w");
+	FILE *file = fopen("/media/blur", "w");
 	char *ret = vn_alloc(8 << 20);
 
 	fputs(text, file);
 	fclose(file);
 	shell_into(ret, 8 << 20, "sed -E 's/^[0-9]+: //; s/@if[0-9]+/@if/g; s/link-netns(id)? "
 		   "[^ ]+//g; s/(peer|bridge|designated)[a-z_]* [^ ]+//g; s/^[0-9]+ //; "
-		   "/^(v[0-9]+e[0-9]+|uplink)@/s/link.ether [^ ]+//; s/fe80[^ ]+//; "
-		   "s/port_(no|id) [^ ]+//g; s/(net|user):.[0-9]+./\\1/' /tmp/blur | sort");
+		   "/^(v[0-9]+e[0-9]+|uplink)@/s/link.ether [^ ]+//; s/fe80[^ ]+//; s/scope link .*//; "
+		   "s/port_(no|id) [^ ]+//g; s/(net|user):.[0-9]+./\\1/' /media/blur | sort");
 	free(text);
 	return ret;
 }
@@ -463,6 +467,8 @@ END_TEST
 /* A process in the namespace keeps it alive: its ports must go from the fabric all the same. */
 START_TEST(held_namespace)
 {
+	struct net_found *found;
+	size_t count;
 	int ready[2];
 	pid_t holder;
 	char byte;
@@ -481,6 +487,8 @@ START_TEST(held_namespace)
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
 	check_ok(net_linux.namespaces_down(net, &one.ns, &err));
 	check_ok(net_linux.namespaces_down(net, &one.ns, &err));
+	check_ok(net_linux.inventory(net, &found, &count, &err));	/* waits for the removal */
+	free(found);
 	ck_assert_int_ne(shell(FABRIC "ip -o link | grep -q v1e"), 0);
 	ck_assert_int_ne(shell("test -e %s", one.netns), 0);
 	kill(holder, SIGKILL);
@@ -497,10 +505,10 @@ static void
 connect_outside(void)
 {
 	ck_assert_int_eq(shell(
-		"mkdir -p /tmp/out && touch /tmp/out/ns && unshare --net=/tmp/out/ns true && "
-		"ip link add wan type veth peer name wan0 netns /tmp/out/ns && "
+		"mkdir -p /media/out && touch /media/out/ns && unshare --net=/media/out/ns true && "
+		"ip link add wan type veth peer name wan0 netns /media/out/ns && "
 		"ip addr add 203.0.113.1/24 dev wan && ip addr add 2001:db8::1/64 dev wan nodad && "
-		"ip link set wan up && nsenter --net=/tmp/out/ns sh -c 'ip link set lo up; "
+		"ip link set wan up && nsenter --net=/media/out/ns sh -c 'ip link set lo up; "
 		"ip addr add 203.0.113.2/24 dev wan0; ip addr add 2001:db8::2/64 dev wan0 nodad; "
 		"ip link set wan0 up'"), 0);
 }
@@ -565,9 +573,9 @@ START_TEST(forwards_reach)
 	check_reaches("", "TCP:127.0.0.1:2201", "node1");
 	check_reaches("", "TCP:203.0.113.1:2201", "node1");
 	check_reaches("", "TCP:[2001:db8::1]:2201", "node1");
-	check_reaches("nsenter --net=/tmp/out/ns ", "TCP:203.0.113.1:2201", "node1");
-	check_reaches("nsenter --net=/tmp/out/ns ", "TCP:[2001:db8::1]:2201", "node1");
-	check_reaches("nsenter --net=/tmp/out/ns ", "TCP:203.0.113.1:2202", "node2");
+	check_reaches("nsenter --net=/media/out/ns ", "TCP:203.0.113.1:2201", "node1");
+	check_reaches("nsenter --net=/media/out/ns ", "TCP:[2001:db8::1]:2201", "node1");
+	check_reaches("nsenter --net=/media/out/ns ", "TCP:203.0.113.1:2202", "node2");
 	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-2 ", "TCP:203.0.113.1:2201", "node1");
 	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-1 ", "TCP:203.0.113.1:2201", "node1");
 	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-2 ", "TCP:198.18.0.1:2201", "node1");
@@ -593,8 +601,8 @@ START_TEST(forwards_udp)
 	check_ok(net_linux.forwards_up(net, &f, 1, &err));
 	serve(1, "UDP6-RECVFROM:7,fork,ipv6only=0");
 	check_reaches("", "UDP:127.0.0.1:2203", "node1");
-	check_reaches("nsenter --net=/tmp/out/ns ", "UDP:203.0.113.1:2203", "node1");
-	check_reaches("nsenter --net=/tmp/out/ns ", "UDP:[2001:db8::1]:2203", "node1");
+	check_reaches("nsenter --net=/media/out/ns ", "UDP:203.0.113.1:2203", "node1");
+	check_reaches("nsenter --net=/media/out/ns ", "UDP:[2001:db8::1]:2203", "node1");
 	shell("kill $(cat /proc/%d/task/*/children)", getpid());
 }
 END_TEST
@@ -715,10 +723,10 @@ START_TEST(two_installations)
 	struct net *first = net, *second;
 	struct node other;
 
-	shell("mkdir -p /tmp/other/state /tmp/other/run");
+	shell("mkdir -p /media/other/state /media/other/run");
 	second_env.instance = OTHER;
-	second_env.run_dir = "/tmp/other/run";
-	second_env.state_dir = "/tmp/other/state";
+	second_env.run_dir = "/media/other/run";
+	second_env.state_dir = "/media/other/state";
 	second_env.nft_table = "vnoded2";
 	bring_up_two();
 	before = dump();
@@ -811,6 +819,7 @@ make_many(int count)
 START_TEST(many_in_threads)
 {
 	struct net_found *found;
+	double start;
 	size_t count;
 
 	make_many(MANY);
@@ -818,59 +827,206 @@ START_TEST(many_in_threads)
 	       in_threads(ports_up_some));
 	printf(", again %.0f ms", in_threads(ports_up_some));
 	ck_assert_int_eq(ping(1, "10.1.0.51"), 0);
-	printf(", namespaces_down %.0f ms\n", in_threads(down_some));
+	start = now_ms();
+	printf(", namespaces_down %.0f ms", in_threads(down_some));
 	check_ok(net_linux.inventory(net, &found, &count, &err));
+	printf(" (all gone after %.0f ms)\n", now_ms() - start);
 	ck_assert_uint_eq(count, 2);
 	free(found);
 	free(many);
 }
 END_TEST
 
-START_TEST(five_hundred_ports)
-{
-	FILE *script = fopen("/tmp/batch", "w");
-	double start, ours, theirs;
+#define WIDE 10			/* ports of each vnode */
 
-	make_many(250);
-	start = now_ms();
-	for (int i = 0; i < 250; i++)
-		check_ok(net_linux.ports_up(net, &many[i].ns, many[i].ports, 2, &err));
-	ours = now_ms() - start;
-	check_ok(net_linux.host_down(net, &err));
-	make_many(250);
-	for (int i = 0; i < 250; i++)
-		for (int k = 0; k < 2; k++)
+/* The same 500 ports as commands: the pairs, then what is inside each vnode. */
+static void
+write_script(void)
+{
+	FILE *script = fopen("/media/batch", "w");
+
+	for (int i = 0; i < MANY; i++)
+		for (int k = 0; k < WIDE; k++)
 			fprintf(script, "link add x%de%d type veth peer name eth%d netns %s\n"
 				"link set x%de%d master l%d up alias %s\n", i, k, k, many[i].netns, i,
-				k, k, many[i].uuid);
+				k, k > 0, many[i].uuid);
 	fclose(script);
-	start = now_ms();
-	ck_assert_int_eq(shell(FABRIC "ip -batch /tmp/batch"), 0);
-	for (int i = 0; i < 250; i++) {
-		script = fopen("/tmp/batch", "w");
-		for (int k = 0; k < 2; k++) {
-			struct node *node = &many[i];
-			char mac[VN_MAC_TEXT], v4[VN_CIDR_TEXT], v6[VN_CIDR_TEXT];
+	for (int i = 0; i < MANY; i++) {
+		vn_autofree char *path = vn_format("/media/batch%d", i);
 
-			vn_mac_print(&node->ports[k].mac, mac);
-			vn_cidr_print(&node->ports[k].addresses[0], v4);
-			vn_cidr_print(&node->ports[k].addresses[1], v6);
-			fprintf(script, "link set eth%d address %s up\naddr add %s dev eth%d\n"
-				"addr add %s dev eth%d nodad\n", k, mac, v4, k, v6, k);
-		}
-		fprintf(script, "route add default via 198.18.0.1\n"
-			"route add default via fd11:2222:3333:4444::1\n");
+		script = fopen(path, "w");
+		for (int k = 0; k < WIDE; k++)
+			fprintf(script, "link set eth%d address 02:00:00:00:%02x:%02x up\n"
+				"addr add 10.%d.%d.1/24 dev eth%d\n"
+				"addr add fd0%d:%x::1/64 dev eth%d nodad\n", k, i, k, 20 + k, i, k,
+				k, i, k);
 		fclose(script);
-		ck_assert_int_eq(shell("nsenter --net=%s ip -batch /tmp/batch", many[i].netns), 0);
 	}
+}
+
+static void
+widen(struct node *node, int vmid, struct port_spec ports[WIDE], struct vn_cidr addresses[WIDE][2])
+{
+	char text[64];
+
+	for (unsigned k = 0; k < WIDE; k++) {
+		snprintf(text, sizeof(text), "10.%u.%d.1/24", 20 + k, vmid);
+		addresses[k][0] = cidr(text);
+		snprintf(text, sizeof(text), "fd0%u:%x::1/64", k, (unsigned)vmid);
+		addresses[k][1] = cidr(text);
+		ports[k] = (struct port_spec){ .lan = 1, .index = k, .mac = digest_mac(node->uuid, k),
+					       .addresses = addresses[k], .n_addresses = 2, .up = true,
+					       .ifname = vn_format("eth%u", k) };
+	}
+}
+
+START_TEST(five_hundred_ports)
+{
+	struct port_spec ports[MANY][WIDE];
+	struct vn_cidr addresses[MANY][WIDE][2];
+	double start, ours, theirs;
+
+	make_many(MANY);
+	for (int i = 0; i < MANY; i++)
+		widen(&many[i], i, ports[i], addresses[i]);
+	start = now_ms();
+	for (int i = 0; i < MANY; i++)
+		check_ok(net_linux.ports_up(net, &many[i].ns, ports[i], WIDE, &err));
+	ours = now_ms() - start;
+	check_ok(net_linux.host_down(net, &err));
+	make_many(MANY);
+	write_script();
+	start = now_ms();
+	ck_assert_int_eq(shell(FABRIC "ip -batch /media/batch"), 0);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(shell("nsenter --net=%s ip -batch /media/batch%d", many[i].netns, i),
+				 0);
 	theirs = now_ms() - start;
-	printf("500 ports of 250 vnodes: ports_up %.0f ms, 'ip -batch' %.0f ms, ratio %.2f\n", ours,
-	       theirs, ours / theirs);
-	free(many);
+	printf("%d ports of %d vnodes, one thread: ports_up %.0f ms, 'ip -batch' %.0f ms, "
+	       "ratio %.2f\n", MANY * WIDE, MANY, ours, theirs, ours / theirs);
 }
 END_TEST
 
-/* ---- */
+/* ---- being killed ---------------------------------------------------------------------------- */
+
+static int *fuse;			/* shared: system calls until the end; 0 = never */
+
+static void
+burn(void)
+{
+	if (fuse && *fuse > 0 && --*fuse == 0)
+		raise(SIGKILL);
+}
+
+/* In front of libc's: each call that changes the kernel is a point to be killed at, before and after. */
+ssize_t
+sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	ssize_t result;
+
+	burn();
+	result = syscall(SYS_sendmsg, fd, message, flags);
+	burn();
+	return result;
+}
+
+int
+mount(const char *source, const char *target, const char *type, unsigned long flags,
+      const void *data)
+{
+	int result;
+
+	burn();
+	result = (int)syscall(SYS_mount, source, target, type, flags, data);
+	burn();
+	return result;
+}
+
+int
+umount2(const char *target, int flags)
+{
+	int result;
+
+	burn();
+	result = (int)syscall(SYS_umount2, target, flags);
+	burn();
+	return result;
+}
+
+int
+rename(const char *from, const char *to)
+{
+	int result;
+
+	burn();
+	result = (int)syscall(SYS_rename, from, to);
+	burn();
+	return result;
+}
+
+/* Runs fn in a process that is killed at its nth point. Returns whether it was. */
+static bool
+killed_at(int nth, void (*fn)(void))
+{
+	int status;
+	pid_t pid;
+
+	*fuse = 0;
+	pid = fork();
+	if (pid == 0) {
+		check_ok(net_linux.open(&env, &net, &err));
+		*fuse = nth;
+		fn();
+		*fuse = 0;
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	*fuse = 0;
+	ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+	return WIFSIGNALED(status);
+}
+
+static void
+take_down(void)
+{
+	check_ok(net_linux.namespaces_down(net, &two.ns, &err));
+	check_ok(net_linux.host_down(net, &err));
+}
+
+START_TEST(killed_anywhere)
+{
+	vn_autofree char *empty = NULL, *whole = NULL;
+	int points = 1;
+
+	fuse = mmap(NULL, sizeof(*fuse), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	empty = dump();
+	bring_up_two();
+	whole = blur(dump());
+	take_down();
+	for (bool down = false;; points++) {
+		vn_autofree char *after = NULL;
+		bool killed = killed_at(points, down ? take_down : bring_up_two);
+
+		bring_up_two();
+		after = blur(dump());
+		check_same(whole, after);
+		take_down();
+		free(vn_take_ptr(&after));
+		after = dump();
+		check_same(empty, after);
+		if (!killed && down)
+			break;
+		if (!killed) {
+			printf("killed at %d points of the way up", points - 1);
+			points = 0;
+			down = true;
+		}
+		if (down)
+			bring_up_two();
+	}
+	printf(", at %d of the way down\n", points - 1);
+}
+END_TEST
 
 static const struct {
 	const char *name;		/* CK_RUN_CASE runs one */
@@ -896,6 +1052,7 @@ static const struct {
 	{ "two", &two_installations, 1 },
 	{ "threads", &many_in_threads, 1 },
 	{ "many", &five_hundred_ports, 1 },
+	{ "killed", &killed_anywhere, 1 },
 };
 
 int
@@ -910,7 +1067,7 @@ main(void)
 		TCase *tcase = tcase_create(cases[i].name);
 
 		tcase_add_checked_fixture(tcase, set_up, tear_down);
-		tcase_set_timeout(tcase, 120);
+		tcase_set_timeout(tcase, 300);
 		tcase_add_loop_test(tcase, *cases[i].test, 0, cases[i].times);
 		suite_add_tcase(suite, tcase);
 	}
