@@ -27,6 +27,8 @@ struct run {
 	size_t count, ended;
 	size_t out;			/* calls that wait for an answer */
 	size_t first;			/* changes before this one have ended */
+	int64_t recovery_ends_ms;	/* when to stop trying a daemon that recovers; 0 = it does not */
+	bool must_pause;
 	bool is_subscribed;
 	int64_t look_id;		/* of the job.get for the progress line; 0 = none is out */
 	struct progress progress;
@@ -114,9 +116,30 @@ read_job_error(struct change *change, json_t *job)
 		vn_fail(&change->error, code, "job %" PRId64 " is %s", change->job, state);
 }
 
+/*
+ * Whether the daemon has just started and takes no changes yet (busy, and no job is in the way): then
+ * the call is sent again, for as long as a lost daemon would be waited for.
+ */
+static bool
+is_recovering(struct run *run, const struct answer *answer)
+{
+	int64_t now = client_now_ms();
+
+	if (answer->error.code != VN_E_BUSY || answer->job)
+		return false;
+	if (!run->recovery_ends_ms)
+		run->recovery_ends_ms = now + run->client->patience_ms;
+	run->must_pause = now < run->recovery_ends_ms;
+	return run->must_pause;
+}
+
 static void
 on_accepted(struct run *run, struct change *change, struct answer *answer)
 {
+	if (!answer->result && is_recovering(run, answer)) {
+		change->phase = CHANGE_NEW;
+		return;
+	}
 	if (!answer->result) {
 		change->error = answer->error;
 		end(run, change);
@@ -254,7 +277,11 @@ turn(struct run *run, struct vn_error *err)
 	bool is_event;
 	int got;
 
-	if (subscribe(run, err) < 0 || fill_window(run, err) < 0)
+	if (run->must_pause && run->out == 0) {
+		client_pause();
+		run->must_pause = false;
+	}
+	if (subscribe(run, err) < 0 || (!run->must_pause && fill_window(run, err) < 0))
 		return -1;
 	if (run->ended == run->count)
 		return 0;

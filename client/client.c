@@ -49,8 +49,8 @@ client_connect(struct client *client, struct vn_error *err)
 	return connection_open(client->socket, &client->connection, err);
 }
 
-static int64_t
-now_ms(void)
+int64_t
+client_now_ms(void)
 {
 	struct timespec now;
 
@@ -58,16 +58,22 @@ now_ms(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
+void
+client_pause(void)
+{
+	interrupt_poll(NULL, 0, RETRY_MS);
+}
+
 int
 client_reconnect(struct client *client, struct vn_error *err)
 {
-	int64_t deadline = now_ms() + client->patience_ms;
+	int64_t deadline = client_now_ms() + client->patience_ms;
 
 	client_disconnect(client);
 	while (client_connect(client, err) < 0) {
-		if (now_ms() >= deadline || err->code == VN_E_DENIED)
+		if (client_now_ms() >= deadline || err->code == VN_E_DENIED)
 			return -1;
-		interrupt_poll(NULL, 0, RETRY_MS);
+		client_pause();
 		if (interrupt_signal())
 			return -1;
 	}

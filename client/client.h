@@ -33,6 +33,10 @@ int client_connect(struct client *client, struct vn_error *err);
 /* Connects, trying again for patience_ms; a caught signal ends it too. */
 int client_reconnect(struct client *client, struct vn_error *err);
 void client_disconnect(struct client *client);
+/* Milliseconds of a clock that only goes forward. */
+int64_t client_now_ms(void);
+/* Sleeps a moment before something is tried again; a caught signal ends it. */
+void client_pause(void);
 
 /* An answer of the daemon: a result, or an error of its own. */
 struct answer {

@@ -318,6 +318,19 @@ def sends_again_under_the_same_request_id(env):
 
 
 @test
+def waits_for_a_recovering_daemon(env):
+	left = [True] * 5
+
+	def boot(params, call):
+		if left:
+			left.pop()
+			raise Refusal("busy", "still recovering")
+		return {"job": 5}
+	env.serve(vnode_boot=boot, job_wait=lambda params, call: job(5))
+	same(env.run("boot", "a", "b", "c"), (0, "", ""))
+
+
+@test
 def survives_a_restart_of_the_daemon(env):
 	env.serve(vnode_boot=lambda params, call: {"job": 5}, job_wait=lambda params, call: NO_ANSWER)
 	client = env.start("boot", "a")
