@@ -64,6 +64,19 @@ inspect_find(virConnectPtr conn, const char *uuid, virDomainPtr *ret, struct vn_
 	return 0;
 }
 
+static struct guest_status
+inspect_domain(virDomainPtr domain)
+{
+	struct guest_status status = { .state = GUEST_DEAD };
+	int id = (int)virDomainGetID(domain);
+
+	if (id > 0 && inspect_processes(id, &status.id)) {
+		status.state = GUEST_RUNNING;
+		status.netns_inode = process_namespace(status.id.guest, "net");
+	}
+	return status;
+}
+
 int
 lxc_probe(struct compute *self, const char *domain, const char *uuid, struct guest_status *ret,
 	  struct vn_error *err)
@@ -77,16 +90,14 @@ lxc_probe(struct compute *self, const char *domain, const char *uuid, struct gue
 	if (lease_open(lxc->pool, &lease, err) < 0 ||
 	    inspect_find(lease.conn, uuid, &found, err) < 0)
 		return -1;
-	if (found) {
-		if (!lxc_is_ours(lxc, found, tagged))
-			return vn_fail(err, VN_E_EXISTS,
-				       "a domain with the uuid %s of '%s' is not ours", uuid, domain);
-		status.state = GUEST_DEAD;
-		if ((int)virDomainGetID(found) > 0 &&
-		    inspect_processes((pid_t)virDomainGetID(found), &status.id)) {
-			status.state = GUEST_RUNNING;
-			status.netns_inode = process_namespace(status.id.guest, "net");
-		}
+	switch (found ? lxc_owner(lxc, found, tagged) : LXC_OWNER_GONE) {
+	case LXC_OWNER_GONE:
+		break;
+	case LXC_OWNER_OTHER:
+		return vn_fail(err, VN_E_EXISTS, "a domain with the uuid %s of '%s' is not ours",
+			       uuid, domain);
+	case LXC_OWNER_US:
+		status = inspect_domain(found);
 	}
 	*ret = status;
 	return 0;
@@ -98,7 +109,7 @@ describe(struct lxc *lxc, virDomainPtr domain, struct guest_found *ret)
 {
 	int id = (int)virDomainGetID(domain);
 
-	if (!lxc_is_ours(lxc, domain, ret->uuid))
+	if (lxc_owner(lxc, domain, ret->uuid) != LXC_OWNER_US)
 		return false;
 	snprintf(ret->domain, sizeof(ret->domain), "%s", virDomainGetName(domain));
 	ret->state = id > 0 && process_child(id) ? GUEST_RUNNING : GUEST_DEAD;

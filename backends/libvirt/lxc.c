@@ -20,18 +20,24 @@ lxc_vmid(const char *domain)
 	return dash ? dash + 1 : domain;
 }
 
-bool
-lxc_is_ours(struct lxc *lxc, virDomainPtr domain, char uuid[static VN_UUID_TEXT])
+/* libvirt gives the metadata of running domains only; a transient one that is shut off has its XML. */
+enum lxc_owner
+lxc_owner(struct lxc *lxc, virDomainPtr domain, char uuid[static VN_UUID_TEXT])
 {
 	vn_autofree char *text = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
 						      DOMAIN_XML_NAMESPACE, 0);
 	vn_autofree char *tag = vn_format("vnoded:%s:", lxc->env->instance);
-	const char *at = text ? strstr(text, tag) : NULL;
+	const char *at;
 
+	if (!text)
+		text = virDomainGetXMLDesc(domain, 0);
+	if (!text)
+		return LXC_OWNER_GONE;
+	at = strstr(text, tag);
 	if (!at || strlen(at) < strlen(tag) + VN_UUID_TEXT - 1)
-		return false;
+		return LXC_OWNER_OTHER;
 	snprintf(uuid, VN_UUID_TEXT, "%s", at + strlen(tag));
-	return vn_uuid_is(uuid);
+	return vn_uuid_is(uuid) ? LXC_OWNER_US : LXC_OWNER_OTHER;
 }
 
 static void

@@ -30,8 +30,9 @@ struct lxc_watch {			/* one guest whose end on_exit will tell */
 
 /* lxc.c: the number at the end of a domain's name. */
 const char *lxc_vmid(const char *domain);
-/* "vnoded:<instance>:<uuid>" of the domain's metadata is ours; copies the uuid. */
-bool lxc_is_ours(struct lxc *lxc, virDomainPtr domain, char uuid[static VN_UUID_TEXT]);
+/* Whose tag "vnoded:<instance>:<uuid>" the domain carries; copies the uuid when it is ours. */
+enum lxc_owner { LXC_OWNER_US, LXC_OWNER_OTHER, LXC_OWNER_GONE /* no such domain any more */ };
+enum lxc_owner lxc_owner(struct lxc *lxc, virDomainPtr domain, char uuid[static VN_UUID_TEXT]);
 
 int lxc_start(struct compute *self, const struct guest_spec *spec, struct guest_id *ret,
 	      struct vn_error *err);

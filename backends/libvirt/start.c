@@ -244,11 +244,15 @@ clear_way(struct lxc *lxc, virConnectPtr conn, const struct guest_spec *spec, st
 	if (status.state == GUEST_DEAD)
 		return stop_domain(conn, spec->uuid, err);
 	named = virDomainLookupByName(conn, spec->domain);
-	if (!named)
+	switch (named ? lxc_owner(lxc, named, uuid) : LXC_OWNER_GONE) {
+	case LXC_OWNER_GONE:
 		return 0;
-	if (!lxc_is_ours(lxc, named, uuid))
+	case LXC_OWNER_OTHER:
 		return vn_fail(err, VN_E_EXISTS, "a domain '%s' that is not ours is in the way",
 			       spec->domain);
+	case LXC_OWNER_US:
+		break;
+	}
 	return vn_fail(err, VN_E_EXISTS, "the domain '%s' belongs to another vnode of ours (%s)",
 		       spec->domain, uuid);
 }

@@ -67,18 +67,25 @@ hears(pid_t pid, int signal)
 	return false;
 }
 
-void
+int
 guest_ask(pid_t guest)
 {
 	char program[64], name[64];
 	int ask = SIGTERM;
+	bool is_known = false;
 
 	read_program(guest, program, sizeof(program));
 	read_text(guest, "comm", name, sizeof(name));
 	name[strcspn(name, "\n")] = '\0';
-	for (size_t i = 0; i < sizeof(inits) / sizeof(*inits); i++)
-		if (!strcmp(inits[i].program, program) &&
-		    (!inits[i].name || !strcmp(inits[i].name, name)))
-			ask = inits[i].signal;
+	for (size_t i = 0; i < sizeof(inits) / sizeof(*inits); i++) {
+		if (strcmp(inits[i].program, program) != 0 ||
+		    (inits[i].name && strcmp(inits[i].name, name) != 0))
+			continue;
+		ask = inits[i].signal;
+		is_known = true;
+	}
+	if (is_known && !hears(guest, ask))
+		return -1;
 	kill(guest, hears(guest, ask) ? ask : SIGKILL);
+	return 0;
 }

@@ -46,8 +46,11 @@ int cgroup_enter_guest(const struct init *init);
 
 /* guest.c: forks the guest's first process, which waits for LINK_GO. */
 int guest_spawn(struct init *init);
-/* ask.c: asks the guest to power off in the way its init understands; kills one that cannot hear. */
-void guest_ask(pid_t guest);
+/*
+ * ask.c: asks the guest to power off in the way its init understands; kills one that never hears.
+ * Returns -1 when a known init is not ready to be asked yet.
+ */
+int guest_ask(pid_t guest);
 
 /* status.c */
 void status_write(const char *word, int number);

@@ -182,11 +182,14 @@ reap(struct init *init, int *ret_status)
 	return ended;
 }
 
+/* Until an init that is just starting has handlers, the kernel drops what it is sent. */
+#define ASK_AGAIN_MS 20
+
 /* Returns the guest's wait status. */
 static int
 watch_guest(struct init *init, struct console *console, int signals)
 {
-	int status = 0;
+	int status = 0, wants_end = 0;
 
 	for (;;) {
 		struct pollfd polls[1 + CONSOLE_POLLS] = { { .fd = signals, .events = POLLIN } };
@@ -195,11 +198,13 @@ watch_guest(struct init *init, struct console *console, int signals)
 
 		if (reap(init, &status))
 			return status;
-		if (poll(polls, n_polls, -1) < 0)
+		if (poll(polls, n_polls, wants_end ? ASK_AGAIN_MS : -1) < 0)
 			continue;
 		if (polls[0].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
 		    info.ssi_signo == SIGTERM)
-			guest_ask(init->guest);
+			wants_end = 1;
+		if (wants_end && guest_ask(init->guest) == 0)
+			wants_end = 0;
 		console_work(console, polls + 1);
 	}
 }
