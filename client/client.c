@@ -168,6 +168,7 @@ client_get(struct client *client, const char *subject, const char *method,
 int
 client_refused(const struct client *client, const char *subject, const struct vn_error *error)
 {
+	vn_autofree char *line = NULL;
 	vn_autofree char *quoted = vn_format("%s'", subject ? subject : "");
 	const char *path = error->path, *at = strstr(error->text, quoted);
 
@@ -179,8 +180,13 @@ client_refused(const struct client *client, const char *subject, const struct vn
 		path += 9;
 	if (error->code != VN_E_INVALID && error->code != VN_E_UNSUPPORTED && path == error->path)
 		path = "";
-	fprintf(stderr, "%s: %s%s%s%s%s\n", client->program, subject ? subject : "",
-		subject ? ": " : "", path, *path ? ": " : "", error->text);
+	line = vn_format("%s: %s%s%s%s%s", client->program, subject ? subject : "",
+			 subject ? ": " : "", path, *path ? ": " : "", error->text);
+	/* It may hold what a guest or a library said. */
+	for (char *byte = line; *byte; byte++)
+		if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
+			*byte = '?';
+	fprintf(stderr, "%s\n", line);
 	return error->code == VN_E_TIMEOUT ? STATUS_TIMEOUT : STATUS_FAILED;
 }
 

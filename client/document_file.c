@@ -39,8 +39,11 @@ document_is_applied(json_t *plan)
 	json_t *action;
 	size_t i;
 
-	json_array_foreach(output_rows(plan, "actions"), i, action)
-		if (strcmp(output_text(action, "action"), "keep") != 0)
+	json_array_foreach(output_rows(plan, "actions"), i, action) {
+		const char *what = output_text(action, "action");
+
+		if (strcmp(what, "keep") != 0 && strcmp(what, "boot") != 0)
 			return false;
+	}
 	return true;
 }

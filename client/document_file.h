@@ -7,7 +7,10 @@
  * line and column, and returns STATUS_FAILED. */
 int document_read(const struct client *client, const char *file, json_t **ret);
 
-/* Whether a plan does nothing: what it would keep is no change. */
+/*
+ * Whether a plan changes nothing: what it would keep is no change, and booting what is merely down is
+ * host.boot's business, which goes on where apply would undo all.
+ */
 bool document_is_applied(json_t *plan);
 
 /* What messages call the file: "<stdin>" for "-". */

@@ -627,7 +627,8 @@ def write_topologies(env):
 @test
 def brings_the_host_up(env):
 	def plan(params, call):
-		return {"actions": [{"action": "keep" if params["document"]["topology"] == "same" else "create"}],
+		return {"actions": [{"action": "boot" if params["document"]["topology"] == "same" else "create"},
+				    {"action": "keep"}],
 			"warnings": []}
 	env.serve(topology_plan=plan, topology_apply=lambda params, call: {"job": 1},
 		  host_boot=lambda params, call: {"job": 2}, job_wait=lambda params, call: job(params["job"]))
