@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Runs tests of a build folder through meson and says what each counted.
+
+usage: run.py BUILD SUITE [--only NAME,...] [--each WRAPPER] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+  --each     run every test by itself as WRAPPER meson test ... (a fresh libvirtd for each)
+  --wrapper  run the test programs through a command
+  --tally    add "PASSED FAILED" to this file, for a sum over several runs
+
+What surprises: a program's own counts are believed only if it also ended well. One that dies, hangs or
+prints no counts adds one failure.
+"""
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
+PLAIN = re.compile(r"(?:^|\s)(\d+) passed, (\d+) failed$", re.M)
+
+
+def counts(text, is_good):
+	"""What a program printed about itself, as (passed, failed)."""
+	passed = failed = 0
+	for checks, failures, errors in CHECK.findall(text):
+		bad = int(failures) + int(errors)
+		passed, failed = passed + int(checks) - bad, failed + bad
+	for good, bad in PLAIN.findall(text):
+		passed, failed = passed + int(good), failed + int(bad)
+	if is_good and passed + failed == 0:
+		passed = 1
+	if not is_good and failed == 0:
+		failed = 1
+	return passed, failed
+
+
+class Test:
+	def __init__(self, build, row):
+		self.name = row["name"]
+		self.suites = [suite.split(":")[-1] for suite in row["suite"]]
+		self.files = [os.path.relpath(word, build) for word in row["cmd"] if word.startswith(build + "/")]
+
+
+def tests_of(build, suite, only):
+	listed = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
+	tests = [Test(build, row) for row in listed]
+	tests = [test for test in tests if suite in test.suites and (not only or test.name in only)]
+	missing = set(only) - {test.name for test in tests}
+	if not tests or missing:
+		sys.exit("run.py: no tests %s in suite '%s' of %s" % (", ".join(sorted(missing)) or "at all", suite, build))
+	return tests
+
+
+def compile_tests(build, tests):
+	"""Only what these tests run: a build with sanitizers cannot link the static programs."""
+	targets = sorted({file for test in tests for file in test.files if not file.endswith(".py")})
+	result = subprocess.run(["ninja", "-C", build] + targets, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+		text=True)
+	if result.returncode != 0:
+		sys.exit("run.py: cannot build %s:\n%s" % (build, result.stdout))
+
+
+def run(build, suite, tests, before, wrapper):
+	"""Runs meson once; returns its records by name."""
+	base = os.path.join(build, "meson-logs", "run-%d" % os.getpid())
+	command = before + ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
+		os.path.basename(base)]
+	if wrapper:
+		command += ["--wrapper", wrapper]
+	result = subprocess.run(command + [test.name for test in tests], stdout=subprocess.PIPE,
+		stderr=subprocess.STDOUT, text=True)
+	log = base + ("-" + os.path.basename(wrapper.split()[0]) if wrapper else "") + ".json"
+	try:
+		with open(log) as file:
+			records = [json.loads(line) for line in file]
+		for name in os.listdir(os.path.dirname(base)):
+			if name.startswith(os.path.basename(base)):
+				os.unlink(os.path.join(os.path.dirname(base), name))
+	except FileNotFoundError:
+		records = []
+	found = {record["name"].split(" / ")[-1].split(":")[-1].strip(): record for record in records}
+	for test in tests:
+		found.setdefault(test.name, {"result": "NOT RUN", "duration": 0, "stdout": result.stdout})
+	return found
+
+
+def show(label, record, passed, failed):
+	print("  %-32s %5d passed, %d failed  (%.1f s)" % (label, passed, failed, record["duration"]))
+	if record["result"] == "SKIP":
+		print("    skipped: " + record.get("stdout", "").strip().split("\n")[-1])
+	elif failed:
+		text = record.get("stdout", "") + record.get("stderr", "")
+		print("    %s:" % record["result"])
+		print("\n".join("    | " + line for line in text.strip().split("\n")[-60:]))
+	sys.stdout.flush()
+
+
+def main():
+	parser = argparse.ArgumentParser()
+	parser.add_argument("build")
+	parser.add_argument("suite")
+	parser.add_argument("--only", default="")
+	parser.add_argument("--each", default="")
+	parser.add_argument("--wrapper", default="")
+	parser.add_argument("--tally")
+	parser.add_argument("--label", default="")
+	options = parser.parse_args()
+	build = os.path.realpath(options.build)
+	tests = tests_of(build, options.suite, [name for name in options.only.split(",") if name])
+	compile_tests(build, tests)
+	before = shlex.split(options.each)
+	total = [0, 0]
+	for batch in [[test] for test in tests] if before else [tests]:
+		records = run(build, options.suite, batch, before, options.wrapper)
+		for test in batch:
+			record = records[test.name]
+			passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
+				record["result"] in ("OK", "EXPECTEDFAIL"))
+			if record["result"] == "SKIP":
+				passed, failed = 0, 0
+			show(test.name, record, passed, failed)
+			total = [total[0] + passed, total[1] + failed]
+	print("%s: %d passed, %d failed" % (options.label or options.suite, total[0], total[1]))
+	if options.tally:
+		with open(options.tally, "a") as file:
+			file.write("%d %d\n" % tuple(total))
+	return 1 if total[1] else 0
+
+
+if __name__ == "__main__":
+	sys.exit(main())
