@@ -1,7 +1,8 @@
 /*
- * bootvnodes: what the machine's start and stop do with its vnodes, over the same socket as any other
- * client. At the start each file of a folder is applied unless it would change nothing, then the
- * daemon boots all that is wanted running. A file that fails is reported and does not stop the rest.
+ * bootvnodes: what the machine's start and stop do with its vnodes, over the same socket as any
+ * other client. At the start each file of a folder is applied unless it would change nothing, then
+ * the daemon boots all that is wanted running. A file that fails is reported and does not stop the
+ * rest.
  */
 
 #include <dirent.h>
@@ -77,7 +78,8 @@ is_topology(const struct dirent *entry)
 {
 	size_t length = strlen(entry->d_name);
 
-	return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".json") == 0;
+	return entry->d_name[0] != '.' && length > 5 &&
+	       strcmp(entry->d_name + length - 5, ".json") == 0;
 }
 
 /* Applies all files in the order of their names. A folder that is not there holds none. */
@@ -138,7 +140,8 @@ read_options(struct client *client, struct request *request, int argc, char **ar
 {
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' }, { "dir", required_argument, NULL, 'd' },
-		{ "halt", no_argument, NULL, 'H' },	    { "budget", required_argument, NULL, 'b' },
+		{ "halt", no_argument, NULL, 'H' },
+		{ "budget", required_argument, NULL, 'b' },
 		{ "patience", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },	    { 0 },
 	};
@@ -158,7 +161,8 @@ read_options(struct client *client, struct request *request, int argc, char **ar
 		else if (option == 'p')
 			is_good &= read_seconds(optarg, &patience_ms);
 		else if (option == 'V' || option == 'h')
-			return fputs(option == 'h' ? usage : "bootvnodes " VNODED_VERSION "\n", stdout),
+			return fputs(option == 'h' ? usage : "bootvnodes " VNODED_VERSION "\n",
+				     stdout),
 			       STATUS_DONE;
 		else
 			is_good = false;

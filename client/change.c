@@ -1,8 +1,8 @@
 /*
  * Follows changes to their end. Every change walks NEW → SENT → ACCEPTED → WAITING → ENDED; a lost
  * connection puts it one step back (SENT → NEW, WAITING → ACCEPTED), which is all there is to
- * surviving a restart of the daemon. At most WINDOW calls are out at a time, since the daemon bounds
- * what one client may leave unanswered.
+ * surviving a restart of the daemon. At most WINDOW calls are out at a time, since the daemon
+ * bounds what one client may leave unanswered.
  *
  * On a terminal events are the clock of the progress line: each one makes us look at the job again,
  * with one look out at a time. What an event holds does not matter here.
@@ -27,7 +27,7 @@ struct run {
 	size_t count, ended;
 	size_t out;			/* calls that wait for an answer */
 	size_t first;			/* changes before this one have ended */
-	int64_t recovery_ends_ms;	/* when to stop trying a daemon that recovers; 0 = it does not */
+	int64_t recovery_ends_ms;	/* of a daemon: when to stop trying; 0 = none */
 	bool must_pause;
 	bool is_subscribed;
 	int64_t look_id;		/* of the job.get for the progress line; 0 = none is out */
@@ -117,8 +117,8 @@ read_job_error(struct change *change, json_t *job)
 }
 
 /*
- * Whether the daemon has just started and takes no changes yet (busy, and no job is in the way): then
- * the call is sent again, for as long as a lost daemon would be waited for.
+ * Whether the daemon has just started and takes no changes yet (busy, and no job is in the way):
+ * then the call is sent again, for as long as a lost daemon would be waited for.
  */
 static bool
 is_recovering(struct run *run, const struct answer *answer)
@@ -157,8 +157,8 @@ on_accepted(struct run *run, struct change *change, struct answer *answer)
 }
 
 /*
- * Prints what failed of a job's parts: the job itself may have gone on without them. An error of the
- * job that only repeats one of them is not printed again.
+ * Prints what failed of a job's parts: the job itself may have gone on without them. An error of
+ * the job that only repeats one of them is not printed again.
  */
 static void
 print_failures(struct run *run, struct change *change, json_t *job)
@@ -170,7 +170,8 @@ print_failures(struct run *run, struct change *change, json_t *job)
 		vn_autofree char *about = output_cell(json_object_get(failure, "about"), CELL_TEXT);
 		struct vn_error error = { .code = vn_code_from_word(output_text(failure, "code")) };
 
-		snprintf(error.text, sizeof(error.text), "%s: %s", about, output_text(failure, "text"));
+		snprintf(error.text, sizeof(error.text), "%s: %s", about,
+			 output_text(failure, "text"));
 		if (strstr(change->error.text, output_text(failure, "text")))
 			change->error.code = VN_OK;
 		progress_clear(&run->progress);
@@ -200,7 +201,8 @@ show_progress(struct run *run, json_t *job)
 	int64_t total = json_integer_value(json_object_get(job, "total"));
 
 	if (run->count > 1)
-		progress_show(&run->progress, "%s: %zu of %zu", run->options->verb, run->ended, run->count);
+		progress_show(&run->progress, "%s: %zu of %zu", run->options->verb, run->ended,
+			      run->count);
 	else if (total > 0)
 		progress_show(&run->progress, "%s %s: %" PRId64 " of %" PRId64 " %s",
 			      run->options->verb, change->subject,
@@ -332,7 +334,8 @@ detach(struct run *run)
 				"; cancel it with: vnodectl cancel %" PRId64 "\n",
 				change->job, change->job, change->job);
 		else if (change->phase == CHANGE_SENT)
-			fprintf(stderr, "%s: not answered yet; see: vnodectl jobs\n", change->subject);
+			fprintf(stderr, "%s: not answered yet; see: vnodectl jobs\n",
+				change->subject);
 		else
 			fprintf(stderr, "%s: not asked for\n", change->subject);
 	}

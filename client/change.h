@@ -20,7 +20,7 @@ enum change_phase {
 
 struct change {
 	/* set by the caller */
-	const char *subject;		/* borrowed: what messages begin with, "alice" or "pair.json" */
+	const char *subject;		/* borrowed: what messages begin with */
 	const char *method;		/* NULL: only follow `job` */
 	json_t *params;			/* owned; NULL with method NULL */
 	const int *fds;			/* borrowed */

@@ -1,7 +1,7 @@
 /*
- * The connection and the ways to fail that all verbs share. A daemon that restarts is no failure for
- * whoever only reads: the call is sent again. What changes things is sent again in change.c, under
- * its request_id.
+ * The connection and the ways to fail that all verbs share. A daemon that restarts is no failure
+ * for whoever only reads: the call is sent again. What changes things is sent again in change.c,
+ * under its request_id.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
- * Completion scripts, made from the verb and option tables. The scripts know verbs and options; names
- * of things are asked from the daemon through the hidden verb completion-names, which stays silent
- * when there is no daemon.
+ * Completion scripts, made from the verb and option tables. The scripts know verbs and options;
+ * names of things are asked from the daemon through the hidden verb completion-names, which stays
+ * silent when there is no daemon.
  */
 
 #include <stdio.h>
@@ -69,7 +69,8 @@ verb_completion_names(struct client *client, const struct arguments *args)
 		if (client_ask(client, sources[i].method, NULL, &answer) != STATUS_DONE)
 			return STATUS_NO_DAEMON;
 		json_array_foreach(output_rows(answer.result, sources[i].rows), at, row) {
-			vn_autofree char *name = output_cell(json_object_get(row, sources[i].name), 0);
+			vn_autofree char *name =
+				output_cell(json_object_get(row, sources[i].name), 0);
 
 			puts(name);
 		}
@@ -143,7 +144,8 @@ print_value_cases(void)
 static void
 print_shell_core(void)
 {
-	puts("\tlocal verb='' noun='' choices='' kind='' first=none rest=none opts='' n=0 w skip=''\n"
+	puts("\tlocal verb='' noun='' choices='' kind='' opts='' n=0 w skip=''\n"
+	     "\tlocal first=none rest=none\n"
 	     "\tfor w in \"${typed[@]}\"; do\n"
 	     "\t\tif [ -n \"$skip\" ]; then skip=''; continue; fi\n"
 	     "\t\tcase $w in\n"
@@ -224,18 +226,18 @@ print_fish(void)
 	for (const struct verb *verb = verbs; verb->name; verb++) {
 		size_t first = strcspn(verb->name, " ");
 		const char *second = verb->name[first] ? verb->name + first + 1 : NULL;
-		vn_autofree char *seen = vn_format("__fish_seen_subcommand_from %.*s%s%s", (int)first,
-						   verb->name,
-						   second ? "; and __fish_seen_subcommand_from " : "",
-						   second ? second : "");
+		vn_autofree char *seen = vn_format(
+			"__fish_seen_subcommand_from %.*s%s%s", (int)first, verb->name,
+			second ? "; and __fish_seen_subcommand_from " : "", second ? second : "");
 
 		if (!*verb_help(verb))
 			continue;
-		printf("complete -c vnodectl -n __fish_use_subcommand -a %.*s -d \"%s\"\n", (int)first,
-		       verb->name, second ? "" : verb_help(verb));
+		printf("complete -c vnodectl -n __fish_use_subcommand -a %.*s -d \"%s\"\n",
+		       (int)first, verb->name, second ? "" : verb_help(verb));
 		if (second)
-			printf("complete -c vnodectl -n '__fish_seen_subcommand_from %.*s' -a %s -d "
-			       "\"%s\"\n", (int)first, verb->name, second, verb_help(verb));
+			printf("complete -c vnodectl -n '__fish_seen_subcommand_from %.*s' "
+			       "-a %s -d \"%s\"\n",
+			       (int)first, verb->name, second, verb_help(verb));
 		if (verb->operands[0] == OPERAND_FILE)
 			printf("complete -c vnodectl -n '%s' -F\n", seen);
 		else if (verb->operands[0] > OPERAND_TEXT)

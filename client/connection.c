@@ -1,7 +1,7 @@
 /*
  * The socket to the daemon. Writing may block: the daemon always reads, and what the client keeps
- * unanswered is bounded. Reading waits in interrupt_poll, so that ^C is noticed there and only there.
- * A line that is no JSON-RPC ends the connection: whoever sent it is no vnoded.
+ * unanswered is bounded. Reading waits in interrupt_poll, so that ^C is noticed there and only
+ * there. A line that is no JSON-RPC ends the connection: whoever sent it is no vnoded.
  */
 
 #include <errno.h>
@@ -28,15 +28,16 @@ connection_open(const char *path, struct connection **ret, struct vn_error *err)
 	struct connection *connection;
 
 	if (strlen(path) >= sizeof(address.sun_path))
-		return vn_fail(err, VN_E_NOT_FOUND, "the socket's path '%s' is longer than %zu bytes",
-			       path, sizeof(address.sun_path) - 1);
+		return vn_fail(err, VN_E_NOT_FOUND,
+			       "the socket's path '%s' is longer than %zu bytes", path,
+			       sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return vn_fail_errno(err, errno, "socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return vn_fail_errno(err, errno, "no vnoded answers at %s (is vnoded.service running?)",
-				     path);
+		return vn_fail_errno(err, errno,
+				     "no vnoded answers at %s (is vnoded.service running?)", path);
 	connection = vn_alloc(sizeof(*connection));
 	connection->fd = vn_take_fd(&fd);
 	connection->next_id = 1;
@@ -133,7 +134,8 @@ connection_next(struct connection *connection, struct arrival *ret, struct vn_er
 
 	if (got <= 0)
 		return got;
-	if (message_parse(line, length, &arrival.value, &bad) < 0 || !json_is_object(arrival.value)) {
+	if (message_parse(line, length, &arrival.value, &bad) < 0 ||
+	    !json_is_object(arrival.value)) {
 		arrival_fini(&arrival);
 		return vn_fail(err, VN_E_BACKEND, "what answers at the socket is no vnoded: %s",
 			       bad.code ? bad.text : "it sent no object");

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * A connection to the daemon: calls out, lines in. Calls may be pipelined; answers come in any order
- * and carry the id of their call.
+ * A connection to the daemon: calls out, lines in. Calls may be pipelined; answers come in any
+ * order and carry the id of their call.
  */
 
 #include <jansson.h>
@@ -30,14 +30,15 @@ void arrival_fini(struct arrival *arrival);
 /* The id that the next call will have. */
 int64_t connection_next_id(const struct connection *connection);
 
-/* Sends a call; `params` is taken and may be NULL, descriptors are borrowed. Errors: VN_E_BACKEND. */
+/* Sends a call; `params` is taken and may be NULL, descriptors are borrowed. Errors: VN_E_BACKEND
+ * the connection is gone; VN_E_REQUEST the call is too long for a line, and was not sent. */
 int connection_send(struct connection *connection, const char *method, VN_TAKES json_t *params,
 		    const int *fds, unsigned n_fds, int64_t *ret_id, struct vn_error *err);
 
 /*
  * Waits up to timeout_ms (-1: for ever) for the next line. Returns 1 and *ret, 0 when the time is
- * over or a caught signal came (interrupt_signal tells), -1 with VN_E_BACKEND when the connection is
- * lost.
+ * over or a caught signal came (interrupt_signal tells), -1 with VN_E_BACKEND when the connection
+ * is lost.
  */
 int connection_receive(struct connection *connection, int timeout_ms, struct arrival *ret,
 		       struct vn_error *err);

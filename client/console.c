@@ -13,12 +13,15 @@ verb_vnode_console(struct client *client, const struct arguments *args)
 	struct answer answer = { 0 };
 	struct terminal terminal = { 0 };
 	enum relay_end end;
-	int status = client_ask(client, args->verb->method, json_pack("{s:s}", "vnode", name), &answer);
+	int status =
+		client_ask(client, args->verb->method, json_pack("{s:s}", "vnode", name), &answer);
 
 	if (status == STATUS_DONE && !answer.result)
 		status = client_refused(client, name, &answer.error);
-	else if (status == STATUS_DONE && answer.fds.count == 0)
-		status = client_usage(client, "%s: vnoded sent no console", name) - STATUS_USAGE + STATUS_FAILED;
+	if (status == STATUS_DONE && answer.fds.count == 0) {
+		vn_fail(&answer.error, VN_E_INTERNAL, "vnoded sent no descriptor");
+		status = client_refused(client, name, &answer.error);
+	}
 	if (status == STATUS_DONE) {
 		struct relay relay = { .fd = answer.fds.fd[0], .escape = TERMINAL_ESCAPE };
 

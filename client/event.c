@@ -22,7 +22,8 @@ print_data(json_t *data)
 	json_t *value;
 
 	json_object_foreach(data, key, value) {
-		vn_autofree char *cell = output_cell(value, strcmp(key, "exit") == 0 ? CELL_EXIT : CELL_TEXT);
+		vn_autofree char *cell =
+			output_cell(value, strcmp(key, "exit") == 0 ? CELL_EXIT : CELL_TEXT);
 
 		if (!json_is_null(value))
 			printf(" %s=%s", key, cell);
@@ -40,8 +41,8 @@ print_event(const struct client *client, json_t *event)
 		json_dumpf(event, stdout, JSON_COMPACT);
 	} else {
 		printf("%" JSON_INTEGER_FORMAT " %s %s",
-		       json_integer_value(json_object_get(event, "seq")), output_text(event, "time"),
-		       output_text(event, "type"));
+		       json_integer_value(json_object_get(event, "seq")),
+		       output_text(event, "time"), output_text(event, "type"));
 		if (*vnode || *topology)
 			printf(" %s%s%s", topology, *topology && *vnode ? "/" : "", vnode);
 		if (*lan)
@@ -57,7 +58,8 @@ print_event(const struct client *client, json_t *event)
 static json_t *
 filter_params(const struct arguments *args, int64_t since)
 {
-	json_t *params = json_pack("{s:I, s:s*}", "since", (json_int_t)since, "topology", args->topology);
+	json_t *params =
+		json_pack("{s:I, s:s*}", "since", (json_int_t)since, "topology", args->topology);
 	const char *at = args->types;
 	json_t *types = json_array();
 

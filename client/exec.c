@@ -1,8 +1,8 @@
 /*
  * Runs a command in a vnode. Without a terminal our own three descriptors go to the command and not
- * a byte passes through here or through the daemon; ^C ends vnodectl, and the daemon sends the command
- * SIGHUP because its client is gone. With a terminal the daemon answers with its master, which is
- * copied here, and tells the command's end in a notification.
+ * a byte passes through here or through the daemon; ^C ends vnodectl, and the daemon sends the
+ * command SIGHUP because its client is gone. With a terminal the daemon answers with its master,
+ * which is copied here, and tells the command's end in a notification.
  */
 
 #include <errno.h>
@@ -18,12 +18,13 @@
 static json_t *
 exec_params(const struct arguments *args, bool tty)
 {
-	json_t *params = json_pack("{s:s, s:[], s:s*, s:s*}", "vnode", args->operands[0], "argv", "cwd",
-				   args->cwd, "user", args->user);
+	json_t *params = json_pack("{s:s, s:[], s:s*, s:s*}", "vnode", args->operands[0], "argv",
+				   "cwd", args->cwd, "user", args->user);
 	json_t *env = args->env ? json_copy(args->env) : json_array();
 
 	for (int i = 1; i < args->n_operands; i++)
-		json_array_append_new(json_object_get(params, "argv"), json_string(args->operands[i]));
+		json_array_append_new(json_object_get(params, "argv"),
+				      json_string(args->operands[i]));
 	if (tty && getenv("TERM"))
 		json_array_insert_new(env, 0, json_sprintf("TERM=%s", getenv("TERM")));
 	if (json_array_size(env) > 0)
@@ -156,7 +157,8 @@ run_terminal(struct client *client, int master)
 int
 verb_vnode_exec(struct client *client, const struct arguments *args)
 {
-	bool tty = args->tty || (args->interactive && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
+	bool tty =
+		args->tty || (args->interactive && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 	struct answer answer = { 0 };
 	int status = call(client, args, tty, &answer);
 

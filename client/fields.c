@@ -1,7 +1,7 @@
 /*
- * Text to JSON by the kind of field. Quantities stay strings, the daemon reads their units; a forward
- * may be written 2201:22/tcp. A field that this program does not know yet is sent as it stands, so
- * that an older client can set what a newer daemon has.
+ * Text to JSON by the kind of field. Quantities stay strings, the daemon reads their units; a
+ * forward may be written 2201:22/tcp. A field that this program does not know yet is sent as it
+ * stands, so that an older client can set what a newer daemon has.
  */
 
 #include <errno.h>
@@ -67,7 +67,8 @@ static int
 read_bool(const char *name, const char *text, json_t **ret, struct vn_error *err)
 {
 	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-		return vn_fail(err, VN_E_INVALID, "%s: expected true or false, not '%s'", name, text);
+		return vn_fail(err, VN_E_INVALID, "%s: expected true or false, not '%s'", name,
+			       text);
 	*ret = json_boolean(*text == 't');
 	return 0;
 }
@@ -80,9 +81,11 @@ read_forward(const char *text, json_t **ret, struct vn_error *err)
 	char protocol[8] = "tcp";
 	int used = 0;
 
-	if (sscanf(text, "%5u:%5u%n/%7s%n", &host, &guest, &used, protocol, &used) < 2 || text[used])
+	if (sscanf(text, "%5u:%5u%n/%7s%n", &host, &guest, &used, protocol, &used) < 2 ||
+	    text[used])
 		return vn_fail(err, VN_E_INVALID,
-			       "forwards: expected HOST:GUEST or HOST:GUEST/PROTOCOL, not '%s'", text);
+			       "forwards: expected HOST:GUEST or HOST:GUEST/PROTOCOL, not '%s'",
+			       text);
 	*ret = json_pack("{s:i, s:i, s:s}", "host", host, "guest", guest, "protocol", protocol);
 	return 0;
 }

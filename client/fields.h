@@ -21,7 +21,8 @@ int field_add(json_t *fields, const char *name, size_t length, const char *text,
 
 /* Reads "NAME=VALUE" of a vnode into `fields`; an empty value is null: back to the default. */
 int field_assign(json_t *fields, const char *assignment, struct vn_error *err);
-/* The same for objects without a schema here: VALUE is JSON where it is valid JSON, else a string. */
+/* The same for objects without a schema here: VALUE is JSON where it is valid JSON, else a string.
+ */
 int field_assign_any(json_t *fields, const char *assignment, struct vn_error *err);
 
 /* Calls fn with each field's name, what its value is called ("" for flags) and its help. */

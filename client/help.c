@@ -78,10 +78,10 @@ verbs_table(void)
 		for (const struct option_row *row = option_rows; row->name; row++)
 			if (verb_has_option(verb, row->name))
 				json_array_append_new(options, json_string(row->name));
-		json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:s?, s:s}", "verb", verb->name,
-						       "args", verb->args, "options", options,
-						       "method", verb->method, "help",
-						       verb_help(verb)));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:s, s:o, s:s?, s:s}", "verb", verb->name,
+						"args", verb->args, "options", options, "method",
+						verb->method, "help", verb_help(verb)));
 	}
 	return array;
 }
@@ -153,11 +153,11 @@ verb_help_show(struct client *client, const struct arguments *args)
 	int n_words;
 
 	if (args->tables) {
-		json_t *tables = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verbs", verbs_table(),
-					   "options", options_table(), "methods", methods_table(),
-					   "objects", objects_table(), "errors", errors_table(),
-					   "events", words_table(object_event_types), "states",
-					   words_table(vnode_state_words));
+		json_t *tables = json_pack(
+			"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verbs", verbs_table(), "options",
+			options_table(), "methods", methods_table(), "objects", objects_table(),
+			"errors", errors_table(), "events", words_table(object_event_types),
+			"states", words_table(vnode_state_words));
 
 		output_json(tables);
 		json_decref(tables);

@@ -28,8 +28,9 @@ verb_image_add(struct client *client, const struct arguments *args)
 	int status;
 
 	if (!args->sha256 == !args->insecure_no_digest)
-		return client_usage(client, "say --sha256 DIGEST (see sha256sum(1) of the publisher), "
-					    "or --insecure-no-digest to take the image unchecked");
+		return client_usage(client,
+				    "say --sha256 DIGEST (see sha256sum(1) of the publisher), "
+				    "or --insecure-no-digest to take the image unchecked");
 	if (!is_url(from)) {
 		fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0) {

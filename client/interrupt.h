@@ -16,6 +16,7 @@ int interrupt_signal(void);
 /* poll(2) that a caught signal ends: returns what poll returns, or -1 with errno EINTR. */
 int interrupt_poll(struct pollfd *fds, unsigned n_fds, int timeout_ms);
 
-/* Makes interrupt_poll return on SIGWINCH as well; `interrupt_resized` reads and clears the news. */
+/* Makes interrupt_poll return on SIGWINCH as well; `interrupt_resized` reads and clears the news.
+ */
 void interrupt_catch_resize(void);
 bool interrupt_resized(void);

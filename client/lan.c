@@ -51,7 +51,8 @@ verb_lan_show(struct client *client, const struct arguments *args)
 {
 	const char *name = args->operands[0];
 	json_t *lan = NULL;
-	int status = client_get(client, name, args->verb->method, json_pack("{s:s}", "lan", name), &lan);
+	int status =
+		client_get(client, name, args->verb->method, json_pack("{s:s}", "lan", name), &lan);
 
 	if (status == STATUS_DONE && client->json)
 		output_json(lan);

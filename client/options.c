@@ -1,6 +1,6 @@
 /*
- * Reading a command line by table. `create` takes every field of a vnode as an option as well: those
- * come from the schema of the topology document (fields.c), not from the table here.
+ * Reading a command line by table. `create` takes every field of a vnode as an option as well:
+ * those come from the schema of the topology document (fields.c), not from the table here.
  */
 
 #include <errno.h>
@@ -133,10 +133,12 @@ parse_long(struct arguments *args, struct reader *reader, const char *word, stru
 		args->help = true;
 		return 0;
 	}
-	if (!row && verb_has_option(args->verb, "FIELDS") && field_is_flag(word, length) && !inlined)
+	if (!row && verb_has_option(args->verb, "FIELDS") && field_is_flag(word, length) &&
+	    !inlined)
 		return field_set_flag(args->fields, word, err);
 	if (!row && !(verb_has_option(args->verb, "FIELDS") && field_is_known(word, length)))
-		return vn_fail(err, VN_E_INVALID, "'%s' has no option --%.*s (see: vnodectl help %s)",
+		return vn_fail(err, VN_E_INVALID,
+			       "'%s' has no option --%.*s (see: vnodectl help %s)",
 			       args->verb->name, (int)length, word, args->verb->name);
 	if (row && row->kind == OPTION_FLAG)
 		return inlined ? vn_fail(err, VN_E_INVALID, "--%s takes no value", row->name)
@@ -162,10 +164,12 @@ parse_letters(struct arguments *args, struct reader *reader, const char *letters
 			args->help = true;
 			continue;
 		}
-		while (row->name && (row->letter != *letters || !verb_has_option(args->verb, row->name)))
+		while (row->name &&
+		       (row->letter != *letters || !verb_has_option(args->verb, row->name)))
 			row++;
 		if (!row->name)
-			return vn_fail(err, VN_E_INVALID, "'%s' has no option -%c (see: vnodectl help %s)",
+			return vn_fail(err, VN_E_INVALID,
+				       "'%s' has no option -%c (see: vnodectl help %s)",
 				       args->verb->name, *letters, args->verb->name);
 		if (row->kind != OPTION_FLAG) {
 			value = take_value(reader, letters[1] ? letters + 1 : NULL);
@@ -186,14 +190,15 @@ check_operands(const struct arguments *args, struct vn_error *err)
 	const struct verb *verb = args->verb;
 
 	if (args->n_operands < verb->least)
-		return vn_fail(err, VN_E_INVALID, "too few operands; usage: vnodectl %s %s", verb->name,
-			       verb->args);
+		return vn_fail(err, VN_E_INVALID, "too few operands; usage: vnodectl %s %s",
+			       verb->name, verb->args);
 	if (args->n_operands > verb->most)
 		return vn_fail(err, VN_E_INVALID, "'%s' is too much; usage: vnodectl %s%s%s",
 			       args->operands[verb->most], verb->name, *verb->args ? " " : "",
 			       verb->args);
 	if (verb_has_option(verb, "all") && verb->most > 0 && args->all == (args->n_operands > 0))
-		return vn_fail(err, VN_E_INVALID, "say which vnodes, or --all; usage: vnodectl %s %s|--all",
+		return vn_fail(err, VN_E_INVALID,
+			       "say which vnodes, or --all; usage: vnodectl %s %s|--all",
 			       verb->name, verb->args);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Tables are measured first and printed then, so that columns are as wide as they need to be and the
- * last one is never padded. Text from the daemon may hold what a guest or a library said: control
- * characters become "?" before a terminal sees them.
+ * Tables are measured first and printed then, so that columns are as wide as they need to be and
+ * the last one is never padded. Text from the daemon may hold what a guest or a library said:
+ * control characters become "?" before a terminal sees them.
  */
 
 #include <stdio.h>
@@ -123,7 +123,8 @@ print_value(json_t *value, enum cell kind)
 		return vn_format("%zu", json_is_array(value) ? json_array_size(value)
 							     : json_object_size(value));
 	case CELL_TIME:
-		return vn_format("%.19s%s", json_string_value(value) ? json_string_value(value) : "-",
+		return vn_format("%.19s%s",
+				 json_string_value(value) ? json_string_value(value) : "-",
 				 json_string_value(value) ? "Z" : "");
 	case CELL_ERROR:
 		return vn_strdup(json_is_object(value) ? output_text(value, "text")
@@ -218,7 +219,8 @@ print_rows(const struct column *columns, size_t n_columns, json_t *rows, const c
 	}
 	fputs(indent, stdout);
 	for (size_t c = 0; c < n_columns; c++)
-		print_padded(columns[c].header, widths[c], is_right(columns[c].kind), c + 1 == n_columns);
+		print_padded(columns[c].header, widths[c], is_right(columns[c].kind),
+			     c + 1 == n_columns);
 	for (size_t i = 0; i < n_rows * n_columns; i++) {
 		size_t c = i % n_columns;
 
@@ -277,6 +279,7 @@ output_record(const struct column *columns, json_t *object)
 		if (!value || json_is_null(value))
 			continue;
 		cell = output_cell(value, column->kind);
-		printf("%s:%*s %s\n", column->header, (int)(widest - width(column->header)), "", cell);
+		printf("%s:%*s %s\n", column->header, (int)(widest - width(column->header)), "",
+		       cell);
 	}
 }

@@ -35,8 +35,9 @@ json_t *output_rows(json_t *result, const char *member);
 char *output_cell(json_t *value, enum cell kind);
 
 /*
- * Columns end with an empty row. rows: an array of objects, or a map of objects, whose keys then are
- * the first column. `what` names them where there are none ("vnodes"): on stderr, on a terminal.
+ * Columns end with an empty row. rows: an array of objects, or a map of objects, whose keys then
+ * are the first column. `what` names them where there are none ("vnodes"): on stderr, on a
+ * terminal.
  */
 void output_table(const struct column *columns, json_t *rows, const char *what);
 /* The same with spaces before each line and nothing where there are no rows. */

@@ -1,4 +1,5 @@
-/* The progress line. It is cut to the width of the terminal, since a wrapped line cannot be rewritten. */
+/* The progress line. It is cut to the width of the terminal, since a wrapped line cannot be
+ * rewritten. */
 
 #include <stdarg.h>
 #include <stdio.h>

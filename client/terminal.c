@@ -1,6 +1,6 @@
 /*
- * Raw mode and copying. The guest's side is non-blocking and what it does not take is kept, so that a
- * guest that does not read cannot keep its own output from being shown.
+ * Raw mode and copying. The guest's side is non-blocking and what it does not take is kept, so that
+ * a guest that does not read cannot keep its own output from being shown.
  */
 
 #include <errno.h>
@@ -58,7 +58,8 @@ write_stdout(const char *data, size_t size)
 	}
 }
 
-/* Copies what there is to stdout; false at the end. A terminal whose last process ended says EIO. */
+/* Copies what there is to stdout; false at the end. A terminal whose last process ended says EIO.
+ */
 static bool
 take_output(struct relay *relay)
 {
@@ -101,7 +102,7 @@ give_input(struct relay *relay)
 	if (written < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (written < 0)
-		written = (ssize_t)relay->n_pending;	/* nobody reads any more; its end will be seen */
+		written = (ssize_t)relay->n_pending;	/* its end will be seen */
 	relay->n_pending -= (size_t)written;
 	memmove(relay->pending, relay->pending + written, relay->n_pending);
 }

@@ -1,6 +1,7 @@
 /*
- * Topologies: files in, plans and lists out. The file is parsed here only so far that a syntax error
- * has its line and column; what it means is the daemon's business, whose errors point into the file.
+ * Topologies: files in, plans and lists out. The file is parsed here only so far that a syntax
+ * error has its line and column; what it means is the daemon's business, whose errors point into
+ * the file.
  */
 
 #include <errno.h>
@@ -67,8 +68,8 @@ ask_prune(struct client *client, const struct arguments *args, json_t *document,
 	json_t *kept = json_array();
 	vn_autofree char *names = NULL;
 	size_t i;
-	int status = client_get(client, file, "topology.plan", document_params(args, document, false),
-				&plan);
+	int status = client_get(client, file, "topology.plan",
+				document_params(args, document, false), &plan);
 
 	json_array_foreach(output_rows(plan, "actions"), i, action)
 		if (strcmp(output_text(action, "action"), "keep") == 0)

@@ -9,8 +9,9 @@
 #include "client/verbs.h"
 #include "proto/methods.h"
 
-const char *const operand_words[] = { "none",  "text", "file", "vnode",  "lan",	  "topology", "image",
-				      "job",   "verb", "method", "shell", "field", NULL };
+const char *const operand_words[] = { "none",     "text",  "file", "vnode", "lan",
+				      "topology", "image", "job",  "verb",  "method",
+				      "shell",    "field", NULL };
 
 #define CHANGE "no-wait timeout "
 #define V(id)  verb_##id

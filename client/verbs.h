@@ -1,7 +1,7 @@
 #pragma once
 /*
- * The verbs of vnodectl. One row a verb; --help, usage errors and shell completion are made from the
- * rows, and the words that describe a method come from proto/methods.h.
+ * The verbs of vnodectl. One row a verb; --help, usage errors and shell completion are made from
+ * the rows, and the words that describe a method come from proto/methods.h.
  */
 
 #include <stdbool.h>
@@ -43,13 +43,17 @@ bool verb_has_option(const struct verb *verb, const char *name);
 /* Runs vnodectl; returns its exit status. */
 int verbs_main(struct client *client, int argc, char **argv);
 
-#define VERBS(X) \
-	X(topology_apply) X(topology_plan) X(topology_list) X(topology_show) X(topology_export) \
-	X(topology_delete) X(vnode_list) X(vnode_show) X(vnode_create) X(vnode_change) X(vnode_set) \
-	X(vnode_wait) X(vnode_exec) X(vnode_console) X(lan_list) X(lan_show) X(lan_set) X(lan_carrier) \
-	X(image_add) X(image_list) X(image_show) X(image_remove) X(job_list) X(job_show) X(job_wait) \
-	X(job_cancel) X(event_list) X(host_info) X(host_change) X(raw_call) X(help_show) \
-	X(completion_print) X(completion_names)
+#define VERBS(X)                                                                                   \
+	X(topology_apply)                                                                          \
+	X(topology_plan) X(topology_list) X(topology_show) X(topology_export) X(topology_delete)   \
+		X(vnode_list) X(vnode_show) X(vnode_create) X(vnode_change) X(vnode_set)           \
+			X(vnode_wait) X(vnode_exec) X(vnode_console) X(lan_list) X(lan_show)       \
+				X(lan_set) X(lan_carrier) X(image_add) X(image_list) X(image_show) \
+					X(image_remove) X(job_list) X(job_show) X(job_wait)        \
+						X(job_cancel) X(event_list) X(host_info)           \
+							X(host_change) X(raw_call) X(help_show)    \
+								X(completion_print)                \
+									X(completion_names)
 /* Each lives in the file of its noun. */
 #define X(id) int verb_##id(struct client *client, const struct arguments *args);
 VERBS(X)

@@ -1,6 +1,6 @@
 /*
- * The vnode verbs but exec and console. boot, halt, reboot, reload, destroy, mount and unmount are one
- * function: the row of the verb says which method.
+ * The vnode verbs but exec and console. boot, halt, reboot, reload, destroy, mount and unmount are
+ * one function: the row of the verb says which method.
  */
 
 #include <inttypes.h>
@@ -127,7 +127,8 @@ verb_vnode_show(struct client *client, const struct arguments *args)
 {
 	const char *name = args->operands[0];
 	json_t *vnode = NULL;
-	int status = client_get(client, name, "vnode.get", json_pack("{s:s}", "vnode", name), &vnode);
+	int status =
+		client_get(client, name, "vnode.get", json_pack("{s:s}", "vnode", name), &vnode);
 
 	if (status == STATUS_DONE && client->json)
 		output_json(vnode);
