@@ -96,11 +96,11 @@ dump_of(const char *enter)
 {
 	char *text = vn_alloc(4 << 20);
 	vn_autofree char *command = vn_format(
-		"{ %s ip -d -o link; %s ip -o addr; %s ip route show table all; "
-		"%s ip -6 route show table all; %s nft list ruleset; %s sysctl -a -r "
-		"'ip_forward|forwarding|accept_ra$|route_localnet'; } 2>/dev/null | "
-		"sed -E 's/[a-z_]+_timer +[0-9.]+//g; s/ffff:[0-9a-f:]+//'",
-		enter, enter, enter, enter, enter, enter);
+		"%s sh -c 'ip -d -o link; ip -o addr; ip route show table all; "
+		"ip -6 route show table all; nft list ruleset; cd /proc/sys/net; "
+		"grep -H . ipv4/ip_forward ipv4/conf/*/route_localnet ipv6/conf/*/forwarding "
+		"ipv6/conf/*/accept_ra' 2>/dev/null | "
+		"sed -E 's/[a-z_]+_timer +[0-9.]+//g; s/ffff:[0-9a-f:]+//; /^anycast/d'", enter);
 
 	shell_into(text, 4 << 20, command);
 	return text;
@@ -237,12 +237,11 @@ ping(int from, const char *to)
 static void
 check_pings(void)
 {
-	ck_assert_int_eq(ping(1, "10.1.0.3"), 0);
-	ck_assert_int_eq(ping(1, "fd01::2"), 0);
-	ck_assert_int_eq(ping(2, "198.18.0.2"), 0);
-	ck_assert_int_eq(ping(2, "198.18.0.1"), 0);
-	ck_assert_int_eq(ping(2, "fd11:2222:3333:4444::1"), 0);
-	ck_assert_int_eq(ping(2, "127.0.0.1"), 0);
+	ck_assert_int_eq(shell(INSIDE "sh -c 'for to in 10.1.0.3 fd01::2; do "
+			       "ping -n -q -c 1 -W 2 $to || exit; done' >/dev/null", 1), 0);
+	ck_assert_int_eq(shell(INSIDE "sh -c 'for to in 198.18.0.2 198.18.0.1 127.0.0.1 ::1 "
+			       "fd11:2222:3333:4444::1; do ping -n -q -c 1 -W 2 $to || exit; done' "
+			       ">/dev/null", 2), 0);
 }
 
 /* ---- cases ----------------------------------------------------------------------------------- */
