@@ -9,7 +9,6 @@
 
 #include "backends/libvirt/domain_xml.h"
 #include "backends/libvirt/error.h"
-#include "backends/libvirt/vnode-init/wire.h"
 #include "proto/base/mem.h"
 
 const char *
@@ -52,8 +51,9 @@ on_link(void *arg, bool up, const char *text)
 static int
 make_folders(struct lxc *lxc, struct vn_error *err)
 {
-	static const char *const folders[] = { "lxc", "lxc/dev", "lxc/proc", "lxc/sys",
-					       "lxc" WIRE_WORK, "console" };
+	/* lxc/work is WIRE_WORK. */
+	static const char *const folders[] = { "lxc", "lxc/dev", "lxc/proc", "lxc/sys", "lxc/work",
+					       "console" };
 	vn_autofree char *run = vn_strdup(lxc->env->run_dir);
 
 	for (char *at = strchr(run + 1, '/'); at; at = strchr(at + 1, '/')) {
