@@ -77,13 +77,21 @@ typedef int item_fn(struct job *job, json_t *item, struct vn_error *err);
 static enum verdict
 each_item(struct job *job, const char *list, item_fn *fn, struct vn_error *err)
 {
+	bool tolerant = job->state == JOB_RUNNING &&
+			job->verb->steps[job->at].flags & STEP_TOLERANT;
 	json_t *items = json_object_get(job->params, list), *item;
 	int status = 0;
 	size_t i;
 
-	json_array_foreach(items, i, item)
+	json_array_foreach(items, i, item) {
 		if (status == 0)
 			status = fn(job, item, err);
+		if (status < 0 && tolerant) {
+			if (!job->children_failed++)
+				job->child_err = *err;
+			status = 0;
+		}
+	}
 	if (status < 0 && job->children) {
 		/* Let the others end; the failure is theirs to report through the parent. */
 		if (!job->children_failed++)
@@ -230,6 +238,15 @@ step_boot_vnodes(struct job *job, void *ctx, struct vn_error *err)
 }
 
 static enum verdict
+step_begun(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)job;
+	(void)ctx;
+	(void)err;
+	return STEP_DONE;
+}
+
+static enum verdict
 step_commit(struct job *job, void *ctx, struct vn_error *err)
 {
 	(void)job;
@@ -365,17 +382,17 @@ undo_change_vnodes(struct job *job, void *ctx, struct vn_error *err)
 	return each_item(job, "change", change_vnode_back, err);
 }
 
-/* The first two rows have nothing to do forwards: their undo runs last, for steps that failed halfway
- * (a failed step itself is not undone, but some of its children may have succeeded). */
+/* Rows called _begun have nothing to do forwards. Their undo is for the step of that name, which may fail
+ * halfway with some children done; the first two take back the rows that stand from the start. */
 static const struct step apply_steps[] = {
+	{ "lans_begun",  ON_LOOP, 0, step_begun,         undo_lans },
+	{ "create_begun", ON_LOOP, 0, step_begun,        undo_create_vnodes },
 	{ "fields",      ON_LOOP, 0, step_fields,        undo_fields },
-	{ "lans_begun",  ON_LOOP, 0, step_commit,        undo_lans },
 	{ "lans",        ON_LOOP, 0, step_lans,          NULL },
-	{ "mtu_begun",   ON_LOOP, 0, step_commit,        undo_mtu },
+	{ "mtu_begun",   ON_LOOP, 0, step_begun,         undo_mtu },
 	{ "mtu",         ON_LOOP, 0, step_mtu,           NULL },
-	{ "create_begun", ON_LOOP, 0, step_commit,       undo_create_vnodes },
 	{ "create",      ON_LOOP, 0, step_create_vnodes, NULL },
-	{ "change_begun", ON_LOOP, 0, step_commit,       undo_change_vnodes },
+	{ "change_begun", ON_LOOP, 0, step_begun,        undo_change_vnodes },
 	{ "change",      ON_LOOP, 0, step_change_vnodes, NULL },
 	{ "boot",        ON_LOOP, 0, step_boot_vnodes,   NULL },
 	{ "commit",      ON_LOOP, 0, step_commit,        NULL, STEP_COMMIT },
@@ -392,6 +409,31 @@ static const struct step delete_steps[] = {
 	{ 0 }
 };
 
+/* Cancelled before its first step: its rows have no child that could take them back. */
+static void
+drop_rows(struct job *job)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(job->params, "new_vnodes"), i, item) {
+		struct vnode *vnode = item_vnode(job, item);
+
+		if (!vnode || vnode->observed != VNODE_ABSENT)
+			continue;
+		job_unlock(job, &vnode->lock);
+		vnode_remove(vnode);
+	}
+	json_array_foreach(json_object_get(job->params, "new_lans"), i, item) {
+		struct lan *lan = item_lan(job, item);
+
+		if (!lan || json_object_get(job->data, "undo_failed"))
+			continue;
+		job_unlock(job, &lan->lock);
+		lan_remove(lan);
+	}
+}
+
 static void
 ended(struct job *job, void *ctx)
 {
@@ -405,6 +447,8 @@ ended(struct job *job, void *ctx)
 	if (job->err.code == VN_OK)
 		job->result = json_pack("{ss sO}", "topology", name, "actions",
 					json_object_get(job->params, "actions"));
+	if (job->state != JOB_DONE && !job->committed)
+		drop_rows(job);
 	if (!topology)
 		return;
 	job_unlock(job, &topology->lock);

@@ -110,7 +110,7 @@ struct change {
 	struct doc_vnode before, after;
 	struct vn_arena arena;
 	json_t *members;		/* borrowed from the job; NULL: unchanged */
-	bool was_running, restart;
+	bool was_running, restart, network_stood;
 	struct forward_spec *gone, *come;	/* forwards that go and that come */
 	size_t n_gone, n_come;
 	unsigned *cut;			/* indexes of interfaces that go or change */
@@ -233,6 +233,7 @@ load_set(struct job *job, struct vn_error *err)
 			  (change->members &&
 			   !json_equal(change->members, json_object_get(job->data,
 									"members_before")));
+	change->network_stood = change->task.network_stands;
 	change->task.halt = change->task.boot = change->restart && change->was_running;
 	return change;
 }
@@ -274,6 +275,56 @@ step_state(struct job *job, void *ctx, struct vn_error *err)
 	if (change->task.halt)
 		vnode_set_state(job_vnode(job), VNODE_STOPPING);
 	return step_begin_halt(job, ctx, err);
+}
+
+/* What ran before the change runs again: undo_halt has seen to it. */
+static enum verdict
+undo_state(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct vnode *vnode = job_vnode(job);
+
+	if (!change->task.halt || json_object_get(job->data, "undo_failed"))
+		return STEP_DONE;
+	if (memcmp(&vnode->runtime.id, &change->task.id, sizeof(change->task.id)) != 0)
+		lifecycle_settle_halt(vnode);
+	vnode->halting = false;
+	step_network_done(job, ctx, err);
+	return step_post_config(job, ctx, err);
+}
+
+/* Boots the guest again as it was, unless it has never ended. */
+static enum verdict
+undo_halt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+	struct guest_status status;
+
+	if (!task->halt)
+		return STEP_DONE;
+	if (task->compute->ops->probe(task->compute, task->guest.domain, task->guest.uuid, &status,
+				      err) < 0)
+		return STEP_FAILED;
+	if (status.state == GUEST_RUNNING) {
+		task->id = status.id;
+		return STEP_DONE;
+	}
+	if (task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid, NULL, 0,
+				     err) < 0 ||
+	    step_pre_config(job, ctx, err) == STEP_FAILED ||
+	    step_control_network(job, ctx, err) == STEP_FAILED ||
+	    step_exp_network(job, ctx, err) == STEP_FAILED)
+		return STEP_FAILED;
+	return step_boot(job, ctx, err);
+}
+
+static enum verdict
+step_begun(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)job;
+	(void)ctx;
+	(void)err;
+	return STEP_DONE;
 }
 
 static enum verdict
@@ -355,7 +406,7 @@ undo_adopt(struct job *job, void *ctx, struct vn_error *err)
 	return adopt(job, change, &change->before, json_object_get(job->data, "members_before"), err);
 }
 
-/* Interfaces of a vnode that is not being restarted (it is stopped) are made at once. */
+/* Where the network stands its interfaces follow at once; else the next boot makes them. */
 static enum verdict
 step_ports(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -363,12 +414,27 @@ step_ports(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = &change->task;
 
 	(void)job;
-	if (!change->members || !task->n_ports)
+	if (!change->members || !task->n_ports || !change->network_stood)
 		return STEP_DONE;
-	if (task->net->ops->namespaces_up(task->net, &task->guest.ns, err) < 0)
-		return STEP_FAILED;
 	return task->net->ops->ports_up(task->net, &task->guest.ns, task->ports, task->n_ports,
 					err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+/* All of the new ones go; the undo of cut_ports makes the old ones again. */
+static enum verdict
+undo_ports(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct task *task = &change->task;
+	unsigned *indexes = vn_arena_alloc(&change->arena, (task->n_ports + 1) * sizeof(*indexes));
+
+	(void)job;
+	if (!change->members || !task->n_ports || !change->network_stood)
+		return STEP_DONE;
+	for (size_t i = 0; i < task->n_ports; i++)
+		indexes[i] = task->ports[i].index;
+	return task->net->ops->ports_down(task->net, &task->guest.ns, indexes, task->n_ports,
+					  err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -414,17 +480,19 @@ undo_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
 	return swap_forwards(change, change->come, change->n_come, change->gone, change->n_gone, err);
 }
 
+/* Undoing goes upwards: above `adopt` the task speaks of the vnode as it was. */
 static const struct step set_steps[] = {
 	{ "reserve",         ON_LOOP,   0,            step_reserve,         undo_reserve },
-	{ "begin_halt",      ON_LOOP,   0,            step_state,           NULL },
-	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,            NULL },
-	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       NULL },
+	{ "limits_begun",    ON_WORKER, LANE_COMPUTE, step_begun,           step_limits },
+	{ "begin_halt",      ON_LOOP,   0,            step_state,           undo_state },
+	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,            undo_halt },
+	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       step_forward_ports },
 	{ "unmount",         ON_WORKER, LANE_DISK,    step_unmount,         NULL },
 	{ "cut_ports",       ON_WORKER, LANE_NET,     step_cut,             step_ports },
 	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
 	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
-	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           NULL },
-	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          step_limits },
+	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           undo_ports },
+	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          NULL },
 	{ "forwards",        ON_WORKER, LANE_NET,     step_swap_forwards,   undo_swap_forwards },
 	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,      NULL },
 	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,      NULL },
@@ -437,31 +505,43 @@ static const struct step set_steps[] = {
 	{ 0 }
 };
 
+/* A restart in the middle has reserved what the row said then: now exactly the spec's ports are held. */
+static void
+settle_reservations(struct vnode *vnode, struct change *change, const struct doc_vnode *other)
+{
+	struct net *net = vnode->daemon->net;
+	size_t n_ours, n_others;
+	struct forward_spec *ours = task_forwards(&change->arena, vnode, &vnode->spec, &n_ours);
+	struct forward_spec *others = task_forwards(&change->arena, vnode, other, &n_others);
+	struct vn_error err = { 0 };
+
+	for (size_t i = 0; i < n_others; i++)
+		if (!has_forward(ours, n_ours, &others[i]))
+			net->ops->forward_release(net, &others[i]);
+	vnode->forwards_held = true;
+	for (size_t i = 0; i < n_ours; i++)
+		if (net->ops->forward_reserve(net, &ours[i], &err) < 0) {
+			event_warn(vnode->daemon, "%s: %s", vnode_title(vnode), err.text);
+			vnode->forwards_held = false;
+		}
+}
+
 static void
 ended_set(struct job *job, void *ctx)
 {
 	struct change *change = ctx;
 	struct vnode *vnode = job_vnode(job);
-	struct net *net = job->daemon->net;
-	struct vn_error err = { 0 };
+	bool done = job->err.code == VN_OK;
 
 	if (!vnode || !change)
 		return;
-	vnode->halting = false;
-	if (job->err.code == VN_OK) {
-		for (size_t i = 0; i < change->n_gone; i++)
-			net->ops->forward_release(net, &change->gone[i]);
+	if (change->n_come || change->n_gone)
+		settle_reservations(vnode, change, done ? &change->before : &change->after);
+	if (done) {
 		job->result = vnode_object(vnode);
-		return;
-	}
-	if (!change->task.halt || vnode->observed == VNODE_RUNNING)
-		return;
-	/* It was halted for the change that is undone now: what ran is to run again. */
-	vnode_set_state(vnode, VNODE_STOPPED);
-	job_unlock(job, &vnode->lock);
-	if (job_begin(job->daemon, &verb_vnode_boot, job_find(job->daemon, job->parent), job->uid, vnode_job_params(vnode), NULL,
-		      &err) < 0) {
-		vnode_set_error(vnode, &err);
+	} else if (json_object_get(job->data, "undo_failed")) {
+		vnode->halting = false;
+		vnode_set_error(vnode, &job->err);
 		vnode_set_state(vnode, VNODE_FAILED);
 	}
 }

@@ -65,14 +65,12 @@ current_timing(struct job *job)
 	return &job->timing[current(job) - job->verb->steps];
 }
 
+/* From here on backwards. Why is part of the journal: a restart has to end with the same words. */
 static void
 begin_unwind(struct job *job, const struct vn_error *why)
 {
-	if (job->err.code == VN_OK)
-		job->err = *why;
-	if (job->unknown)
-		job->at++;
-	job->unknown = false;
+	job->err = job->cancelled && job->why.code != VN_OK ? job->why : *why;
+	job_note(job, "error", error_object(&job->err));
 	job->state = JOB_UNDOING;
 	job_announce(job);
 }
@@ -105,7 +103,8 @@ settle(struct job *job, enum verdict verdict, const struct vn_error *err)
 	struct job_timing *timing = current_timing(job);
 
 	timing->ms = (int64_t)(loop_now_ms(job->daemon->loop) - job->began_ms);
-	timing->state = verdict == STEP_FAILED ? TIMING_FAILED
+	timing->state = verdict == STEP_FAILED ||
+			(job->state == JOB_UNDOING && job->failed_at == job->at) ? TIMING_FAILED
 			: job->state == JOB_UNDOING ? TIMING_UNDONE : TIMING_DONE;
 	if (verdict == STEP_FAILED) {
 		assert(err && err->code != VN_OK);
@@ -121,6 +120,9 @@ settle(struct job *job, enum verdict verdict, const struct vn_error *err)
 		job->err = *err;		/* nothing is undone: the end is here */
 		job->at = job->n_steps;
 	} else if (verdict == STEP_FAILED) {
+		/* A worker's step may have had its effect all the same: it is undone too. */
+		if (step->place == ON_WORKER)
+			job->failed_at = ++job->at;
 		begin_unwind(job, err);
 	} else {
 		job->committed |= step->flags & STEP_COMMIT;
@@ -155,6 +157,15 @@ release_locks(struct job *job)
 	}
 }
 
+/* In the same commit as the child's end: a restart must not take the others for all there were. */
+static void
+record_failures(struct job *parent)
+{
+	job_note(parent, "failures", json_incref(parent->failures));
+	job_note(parent, "children_failed", json_integer(parent->children_failed));
+	job_record_update(parent);
+}
+
 static void
 tell_parent(struct job *job)
 {
@@ -176,6 +187,7 @@ tell_parent(struct job *job)
 			vn_error_prefix(&parent->child_err, "%s",
 					json_string_value(json_array_get(job->about, 0)));
 		}
+		record_failures(parent);
 		if (!(current(parent)->flags & STEP_TOLERANT) && parent->state == JOB_RUNNING)
 			vn_list_each(struct job, sibling, &job->daemon->jobs->list, link)
 				if (sibling->parent == parent->id && !sibling->finished)
@@ -220,6 +232,8 @@ finish(struct job *job)
 	loop_remove(vn_take_ptr(&job->timeout));
 	if (job->verb->ended)
 		job->verb->ended(job, job->ctx);
+	if (job->state == JOB_DONE && job->err.code != VN_OK)
+		job->state = JOB_FAILED;	/* of tolerated children */
 	release_locks(job);
 	job_record_update(job);
 	job_announce(job);
@@ -288,7 +302,6 @@ give_up(struct job *job, const struct step *step)
 	job->ctx = job->verb->load(job, &again);
 	if (!job->ctx)
 		vn_log_error("job", "%" PRId64 ": cannot be undone: %s", job->id, again.text);
-	job->unknown = job->state == JOB_RUNNING;
 	settle(job, STEP_FAILED, &err);
 	if (job->ctx)
 		advance(job);
@@ -349,6 +362,18 @@ submit(struct job *job, const struct step *step, step_fn *fn)
 	store_after(job->daemon->store, on_journalled, work);
 }
 
+/* A step whose children have ended fails as the first of them did, also after a restart. */
+static enum verdict
+blame_children(struct job *job, const struct step *step, struct vn_error *err)
+{
+	if (step->flags & STEP_TOLERANT || !job->children_failed)
+		return STEP_DONE;
+	*err = job->child_err;
+	job->children_failed = 0;
+	job_note(job, "children_failed", json_integer(0));
+	return STEP_FAILED;
+}
+
 /* Runs steps until one has to wait, then returns to the loop. */
 static void
 advance(struct job *job)
@@ -370,6 +395,8 @@ advance(struct job *job)
 		job->ticket = ++job->daemon->jobs->last_ticket;
 		table_set(&job->daemon->jobs->tickets, (int64_t)job->ticket, job);
 		verdict = fn(job, job->ctx, &err);
+		if (verdict == STEP_DONE)
+			verdict = blame_children(job, step, &err);
 		if (verdict == STEP_WAIT) {
 			job_record_update(job);
 			if (!job->parent)
@@ -396,16 +423,11 @@ on_answer(void *arg)
 	struct job *job = table_remove(&answer->daemon->jobs->tickets, (int64_t)answer->ticket);
 
 	if (job) {
-		bool failed = answer->err.code != VN_OK;
+		enum verdict verdict = answer->err.code != VN_OK ? STEP_FAILED
+			: blame_children(job, current(job), &answer->err);
 
 		job->ticket = 0;
-		if (!failed && job->children_failed && !(current(job)->flags & STEP_TOLERANT)) {
-			failed = true;
-			answer->err = job->child_err;
-		}
-		if (!(current(job)->flags & STEP_TOLERANT))
-			job->children_failed = 0;
-		settle(job, failed ? STEP_FAILED : STEP_DONE, &answer->err);
+		settle(job, verdict, &answer->err);
 		advance(job);
 	}
 	free(answer);
@@ -584,8 +606,10 @@ job_cancel(struct job *job, const struct vn_error *why, struct vn_error *err)
 	job->cancelled = true;
 	if (job->abort_flag)
 		__atomic_store_n(job->abort_flag, true, __ATOMIC_RELAXED);
-	if (why && job->err.code == VN_OK)
-		job->err = *why;
+	if (why)
+		job->why = *why;
+	job_note(job, "cancelled", json_true());
+	job_record_update(job);		/* who was told so must not see it forgotten by a crash */
 	if (job->children) {
 		vn_list_each(struct job, child, &job->daemon->jobs->list, link)
 			if (child->parent == job->id && !child->finished)

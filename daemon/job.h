@@ -5,7 +5,8 @@
  *
  * The rules (DESIGN section 5):
  * - A step happens completely or cleans up after itself; a failure undoes the steps before it, in
- *   reverse. A step that ran past its deadline has an unknown outcome and is undone as well.
+ *   reverse. A worker's step that failed or ran past its deadline may have had an effect: it is undone
+ *   as well, so an undo finds anything from nothing to all of it.
  * - Steps are safe to repeat. Before a worker step runs, its row in `jobs` is on disk. After a crash a
  *   job goes on at that step (in the same direction); after a reboot of the machine, which takes all
  *   effects of earlier steps along, a forward job begins again.
@@ -93,7 +94,8 @@ struct job {
 	json_t *result;		/* of a done job; NULL: {} */
 	struct job_timing *timing;
 	bool cancelled, committed, recovered, finished;
-	bool unknown;		/* the step at `at` was abandoned: undo it too */
+	size_t failed_at;	/* index + 1 of the worker step whose failure is being undone */
+	struct vn_error why;	/* of the cancelling; VN_OK: simply cancelled */
 	uint64_t ticket;	/* of the wait it is in; 0: none */
 	bool *abort_flag;	/* in ctx; set (atomically) by job_cancel for a long worker step to see */
 	uint64_t bytes_done, bytes_total;	/* of a download; total 0: unknown */

@@ -197,6 +197,44 @@ load_text(const char *text, json_t *otherwise)
 }
 
 static void
+error_read(json_t *object, struct vn_error *ret)
+{
+	const char *code = json_string_value(json_object_get(object, "code"));
+	const char *text = json_string_value(json_object_get(object, "text"));
+	const char *path = json_string_value(json_object_get(object, "path"));
+
+	if (code && text)
+		vn_fail_at(ret, path ? path : "", vn_code_from_word(code), "%s", text);
+}
+
+/* What the journal keeps of a job besides its steps' own notes: why it is undone, what failed below. */
+static void
+recall(struct job *job)
+{
+	json_t *failures = json_object_get(job->data, "failures");
+
+	error_read(json_object_get(job->data, "error"), &job->err);
+	if (job->state == JOB_UNDOING && job->err.code == VN_OK)
+		vn_fail(&job->err, VN_E_INTERNAL, "interrupted");
+	job->cancelled = json_is_true(json_object_get(job->data, "cancelled"));
+	if (!json_is_array(failures))
+		return;
+	json_decref(job->failures);
+	job->failures = json_incref(failures);
+	job->children_failed = (unsigned)json_integer_value(json_object_get(job->data,
+									     "children_failed"));
+	error_read(json_array_get(failures, 0), &job->child_err);
+}
+
+/* After a reboot, which took the effects of what was done before; every step can be repeated. */
+static void
+begin_again(struct job *job)
+{
+	while (job->at > 0 && !(job->verb->steps[job->at - 1].flags & STEP_COMMIT))
+		job->at--;
+}
+
+static void
 on_job_row(void *arg, struct store_row *row)
 {
 	struct loading *loading = arg;
@@ -232,9 +270,9 @@ on_job_row(void *arg, struct store_row *row)
 		job->timing[i].state = TIMING_DONE;
 		job->committed |= verb->steps[i].flags & STEP_COMMIT;
 	}
-	/* A reboot took the effects of what was done before; every step can be repeated. */
-	if ((loading->rebooted || verb->anew) && job->state == JOB_RUNNING && !job->committed)
-		job->at = 0;
+	recall(job);
+	if ((loading->rebooted || verb->anew) && job->state == JOB_RUNNING)
+		begin_again(job);
 }
 
 static void
@@ -281,7 +319,8 @@ load_contexts(struct daemon *daemon)
 		if (job->ctx)
 			continue;
 		/* Its object is gone or was never written: nothing to go on with or to undo. */
-		job->err = err;
+		if (job->err.code == VN_OK)
+			job->err = err;
 		job->state = JOB_UNDOING;
 		job->at = 0;
 	}

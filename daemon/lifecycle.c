@@ -27,9 +27,9 @@
 	{ "forward_ports",              ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports }, \
 	{ "boot",                       ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot },     \
 	{ "post_config",                ON_LOOP,   0,            step_post_config,     undo_post_config }
-#define HALT_STEPS \
+#define HALT_STEPS(flags) \
 	{ "begin_halt",                 ON_LOOP,   0,            step_begin_halt,      NULL },          \
-	{ "halt",                       ON_WORKER, LANE_HALT,    step_halt,            NULL },          \
+	{ "halt",                       ON_WORKER, LANE_HALT,    step_halt,            NULL, flags },   \
 	{ "unforward_ports",            ON_WORKER, LANE_NET,     step_unforward,       NULL },          \
 	{ "unmount",                    ON_WORKER, LANE_DISK,    step_unmount,         NULL }
 
@@ -44,11 +44,11 @@ static const struct step create_steps[] = {
 };
 
 static const struct step boot_steps[] = { BOOT_STEPS, { 0 } };
-static const struct step halt_steps[] = { HALT_STEPS, { 0 } };
-static const struct step reboot_steps[] = { HALT_STEPS, BOOT_STEPS, { 0 } };
+static const struct step halt_steps[] = { HALT_STEPS(STEP_COMMIT), { 0 } };
+static const struct step reboot_steps[] = { HALT_STEPS(0), BOOT_STEPS, { 0 } };
 
 static const struct step reload_steps[] = {
-	HALT_STEPS,
+	HALT_STEPS(0),
 	{ "image",                      ON_LOOP,   0,            step_image,           NULL },
 	{ "resolve",                    ON_LOOP,   0,            step_resolve,         NULL },
 	{ "reload",                     ON_WORKER, LANE_DISK,    step_reload,          NULL, STEP_COMMIT },
@@ -57,13 +57,13 @@ static const struct step reload_steps[] = {
 };
 
 static const struct step destroy_steps[] = {
-	HALT_STEPS,
+	HALT_STEPS(STEP_COMMIT),
 	{ "destroy",                    ON_WORKER, LANE_DISK,    step_destroy,         NULL },
 	{ 0 }
 };
 
 static const struct step mount_steps[] = {
-	{ "mount",                      ON_WORKER, LANE_DISK,    step_mount,           NULL },
+	{ "mount",                      ON_WORKER, LANE_DISK,    step_mount,           step_unmount },
 	{ 0 }
 };
 
@@ -152,7 +152,8 @@ load_reload(struct job *job, struct vn_error *err)
 	bool boot;
 
 	if (vnode && !json_object_get(job->data, "boot"))
-		job_note(job, "boot", json_boolean(vnode->observed == VNODE_RUNNING));
+		job_note(job, "boot", json_boolean(vnode->observed == VNODE_RUNNING ||
+			 (vnode->observed == VNODE_FAILED && vnode->wanted == VNODE_RUNNING)));
 	boot = json_is_true(json_object_get(job->data, "boot"));
 	if (vnode && job->state == JOB_QUEUED)
 		vnode->runtime.injected[0] = '\0';	/* the fresh disk has none of it */
@@ -179,8 +180,18 @@ load_mount(struct job *job, struct vn_error *err)
 static void
 settle_failure(struct job *job, struct vnode *vnode, enum vnode_state otherwise)
 {
-	vnode->halting = false;
-	if (job->err.code == VN_E_CANCELLED && !json_object_get(job->data, "undo_failed")) {
+	bool is_clean = job->err.code == VN_E_CANCELLED &&
+			!json_object_get(job->data, "undo_failed");
+
+	if (lifecycle_is_alive(vnode))
+		vnode->halting = false;	/* its end is still to come, and will be its own */
+	else
+		lifecycle_settle_halt(vnode);
+	if (is_clean && lifecycle_is_alive(vnode) && vnode->watched) {
+		vnode_set_state(vnode, VNODE_RUNNING);
+		return;
+	}
+	if (is_clean && otherwise != VNODE_FAILED) {
 		vnode_set_state(vnode, otherwise);
 		return;
 	}
@@ -244,8 +255,7 @@ ended_halt(struct job *job, void *ctx)
 		settle_failure(job, vnode, VNODE_FAILED);
 		return;
 	}
-	vnode->halting = false;
-	memset(&vnode->runtime.id, 0, sizeof(vnode->runtime.id));
+	lifecycle_settle_halt(vnode);
 	vnode_set_error(vnode, &none);
 	vnode_set_state(vnode, VNODE_STOPPED);
 }

@@ -35,6 +35,13 @@ json_t *vnode_job_params(const struct vnode *vnode);
 
 /* A watched guest has ended. */
 void lifecycle_on_exit(struct vnode *vnode, const struct guest_exit *exit);
+/*
+ * The guest was ended by us and stop has returned: an end that its watch has not told yet is told now, so
+ * that it is not taken for its own later.
+ */
+void lifecycle_settle_halt(struct vnode *vnode);
+/* Whether exactly the guest of `runtime` lives. */
+bool lifecycle_is_alive(const struct vnode *vnode);
 /* Starts watching a running guest; what it was is in runtime.id. */
 int lifecycle_watch(struct vnode *vnode, struct vn_error *err);
 /* Boots again what its restart policy says, now or after its back-off. For exits and for start-up. */

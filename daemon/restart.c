@@ -11,11 +11,16 @@
 
 #define DELAY_MAX_MS 30000
 
+static const char *
+backend_of(const struct vnode *vnode)
+{
+	return vnode->spec.backend ? vnode->spec.backend : vnode->daemon->config.default_backend;
+}
+
 int
 lifecycle_watch(struct vnode *vnode, struct vn_error *err)
 {
-	const char *backend = vnode->spec.backend ? vnode->spec.backend
-						  : vnode->daemon->config.default_backend;
+	const char *backend = backend_of(vnode);
 	struct compute *compute = daemon_compute(vnode->daemon, backend);
 	vn_autofree char *dir = vn_format("%s/vnodes/%" PRId64, vnode->daemon->env.state_dir,
 					  vnode->vmid);
@@ -27,6 +32,28 @@ lifecycle_watch(struct vnode *vnode, struct vn_error *err)
 		return -1;
 	vnode->watched = true;
 	return 0;
+}
+
+bool
+lifecycle_is_alive(const struct vnode *vnode)
+{
+	struct compute *compute = daemon_compute(vnode->daemon, backend_of(vnode));
+
+	return vnode->runtime.id.init && compute &&
+	       compute->ops->is_alive(compute, &vnode->runtime.id);
+}
+
+void
+lifecycle_settle_halt(struct vnode *vnode)
+{
+	struct compute *compute = daemon_compute(vnode->daemon, backend_of(vnode));
+	struct guest_exit exit = { .cause = EXIT_HALTED };
+
+	if (vnode->watched && compute)
+		compute->ops->unwatch(compute, vnode->uuid);
+	vnode->watched = vnode->halting = false;
+	if (vnode->runtime.id.init)
+		vnode_set_exit(vnode, &exit);
 }
 
 bool

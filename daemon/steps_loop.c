@@ -173,7 +173,8 @@ step_begin_boot(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 	struct vnode *vnode = job_vnode(job);
 
-	vnode->halting = false;
+	if (task->halt)
+		lifecycle_settle_halt(vnode);
 	if (!task->boot)
 		return STEP_DONE;
 	memset(&task->id, 0, sizeof(task->id));
