@@ -1,0 +1,202 @@
+/* See scenario.h. */
+#include "tests/unit/scenario.h"
+
+#include <string.h>
+
+#define A "{\"memory\":\"64MiB\",\"restart\":\"on-failure\"," \
+	  "\"forwards\":[{\"host\":2201,\"guest\":22}]}"
+#define PAIR(a_fields, a_member, link_fields) \
+	"{\"document\":{\"topology\":\"pair\",\"dns\":[\"192.0.2.1\"],\"vnodes\":{" \
+	"\"a\":{\"memory\":\"64MiB\"" a_fields "},\"b\":{\"vcpus\":1}},\"lans\":{" \
+	"\"link\":{\"members\":{" a_member "\"b\":{\"address\":\"10.1.0.2/24\"}}" link_fields "}," \
+	"\"side\":{\"members\":{\"b\":{\"address\":\"10.2.0.2/24\"}}}}}"
+#define A_MEMBER "\"a\":{\"address\":[\"10.1.0.1/24\",\"fd01::1/64\"]},"
+#define APPLY PAIR("", A_MEMBER, "") "}"
+#define EMPTY "{\"document\":{\"topology\":\"pair\",\"dns\":[\"192.0.2.1\"],\"vnodes\":{" \
+	"\"b\":{\"vcpus\":1}},\"lans\":{\"side\":{\"members\":{\"b\":{\"address\":" \
+	"\"10.2.0.2/24\"}}}}},\"prune\":true}"
+#define SECOND_URL "http://images/second"
+
+static void
+ask(struct lab *lab, const char *method, const char *params)
+{
+	json_t *object = json_loads(params, 0, NULL), *answer;
+
+	ck_assert_msg(object != NULL, "%s", params);
+	json_object_set_new(object, "wait", json_true());
+	answer = lab_hear(lab, lab_send_json(lab, method, object));
+	if (strcmp(lab_word(answer), "ok") != 0)
+		ck_abort_msg("%s: %s", method, json_dumps(answer, 0));
+	json_decref(answer);
+	ck_assert(lab_settle(lab));
+}
+
+static void
+stopped(struct lab *lab)
+{
+	json_t *params = json_loads(A, 0, NULL);
+	vn_autofree char *text = NULL;
+
+	json_object_set_new(params, "name", json_string("a"));
+	text = json_dumps(params, 0);
+	json_decref(params);
+	ask(lab, "vnode.create", text);
+}
+
+static void
+running(struct lab *lab)
+{
+	stopped(lab);
+	ask(lab, "vnode.boot", "{\"vnode\":\"a\"}");
+}
+
+static void
+mounted(struct lab *lab)
+{
+	stopped(lab);
+	ask(lab, "vnode.mount", "{\"vnode\":\"a\"}");
+}
+
+static void
+failed(struct lab *lab)
+{
+	stopped(lab);
+	world_fail(lab->world, "compute.start", 1, VN_E_BACKEND);
+	lab_refuse(lab, "backend", "vnode.boot", "{ss sb}", "vnode", "a", "wait", 1);
+	world_fault_clear(lab->world);
+	ck_assert(lab_settle(lab));
+	ck_assert_str_eq(lab_observed(lab, "a"), "failed");
+}
+
+static void
+pair(struct lab *lab)
+{
+	ask(lab, "topology.apply", APPLY);
+	ck_assert_str_eq(lab_observed(lab, "pair/a"), "running");
+}
+
+static void
+pair_down(struct lab *lab)
+{
+	pair(lab);
+	ask(lab, "lan.down", "{\"lan\":\"link\"}");
+}
+
+static void
+pair_halted(struct lab *lab)
+{
+	pair(lab);
+	ask(lab, "host.halt", "{}");
+	ck_assert_str_eq(lab_observed(lab, "pair/a"), "stopped");
+}
+
+static void
+second_url(struct lab *lab)
+{
+	world_url(lab->world, SECOND_URL, "another archive", 15);
+}
+
+static void
+second_image(struct lab *lab)
+{
+	second_url(lab);
+	ask(lab, "image.add", "{\"name\":\"second\",\"url\":\"" SECOND_URL "\",\"insecure_no_digest\":true}");
+}
+
+static void
+pair_and_image(struct lab *lab)
+{
+	second_image(lab);
+	pair(lab);
+}
+
+/* name, prepare, method, params, kind */
+const struct scenario scenarios[] = {
+	{ "create", NULL, "vnode.create", "{\"name\":\"a\",\"memory\":\"64MiB\",\"forwards\":"
+	  "[{\"host\":2201,\"guest\":22},{\"host\":2202,\"guest\":23,\"protocol\":\"udp\"}]}", WHOLE },
+	{ "create privileged", NULL, "vnode.create", "{\"name\":\"a\",\"privileged\":true,"
+	  "\"control\":false}", WHOLE },
+	{ "boot", stopped, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
+	{ "boot mounted", mounted, "vnode.boot", "{\"vnode\":\"a\"}", FORWARD },
+	{ "boot failed", failed, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
+	{ "halt", running, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
+	{ "halt failed", failed, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
+	{ "reboot", running, "vnode.reboot", "{\"vnode\":\"a\"}", FORWARD },
+	{ "reload", running, "vnode.reload", "{\"vnode\":\"a\"}", FORWARD },
+	{ "reload stopped", stopped, "vnode.reload", "{\"vnode\":\"a\"}", FORWARD },
+	{ "destroy", running, "vnode.destroy", "{\"vnode\":\"a\"}", FORWARD },
+	{ "destroy mounted", mounted, "vnode.destroy", "{\"vnode\":\"a\"}", FORWARD },
+	{ "mount", stopped, "vnode.mount", "{\"vnode\":\"a\"}", WHOLE },
+	{ "unmount", mounted, "vnode.unmount", "{\"vnode\":\"a\"}", FORWARD },
+	{ "set live", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"memory\":\"128MiB\","
+	  "\"forwards\":[{\"host\":2201,\"guest\":22},{\"host\":2203,\"guest\":80}]}}", WHOLE },
+	{ "set forwards", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{"
+	  "\"forwards\":[{\"host\":2209,\"guest\":22}]}}", WHOLE },
+	{ "set restart", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,"
+	  "\"set\":{\"vcpus\":1,\"forwards\":[{\"host\":2203,\"guest\":80}]}}", WHOLE },
+	{ "set stopped", stopped, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"vcpus\":1,"
+	  "\"forwards\":null}}", WHOLE },
+	{ "lan.down", pair, "lan.down", "{\"lan\":\"link\"}", WHOLE },
+	{ "lan.up", pair_down, "lan.up", "{\"lan\":\"link\"}", WHOLE },
+	{ "lan.down member", pair, "lan.down", "{\"lan\":\"link\",\"member\":\"a\"}", WHOLE },
+	{ "lan.set", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000}", WHOLE },
+	{ "apply new", NULL, "topology.apply", APPLY, WHOLE },
+	{ "apply live", pair, "topology.apply", PAIR(",\"memory\":\"96MiB\",\"forwards\":[{\"host\":"
+	  "2201,\"guest\":22}]", A_MEMBER, "") "}", WHOLE },
+	{ "apply restart", pair, "topology.apply", PAIR(",\"vcpus\":1", A_MEMBER, "") "}", WHOLE },
+	{ "apply mtu", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000") "}", WHOLE },
+	{ "apply address", pair, "topology.apply", PAIR("", "\"a\":{\"address\":\"10.1.0.7/24\","
+	  "\"interface\":\"lan0\"},", "") "}", WHOLE },
+	{ "apply member gone", pair, "topology.apply", PAIR("", "", "") "}", WHOLE },
+	{ "apply recreate", pair_and_image, "topology.apply", PAIR(",\"image\":\"second\"", A_MEMBER,
+	  "") ",\"allow_recreate\":true}", FORWARD },
+	{ "apply prune", pair, "topology.apply", EMPTY, FORWARD },
+	{ "apply boots", pair_halted, "topology.apply", PAIR(",\"pids\":99", A_MEMBER, "") "}",
+	  FORWARD },
+	{ "delete", pair, "topology.delete", "{\"topology\":\"pair\"}", FORWARD },
+	{ "image.add", second_url, "image.add", "{\"name\":\"second\",\"url\":\"" SECOND_URL "\","
+	  "\"insecure_no_digest\":true}", WHOLE },
+	{ "image.remove", second_image, "image.remove", "{\"image\":\"second\"}", FORWARD },
+	{ "host.boot", pair_halted, "host.boot", "{}", FORWARD },
+	{ "host.halt", pair, "host.halt", "{}", FORWARD },
+	{ "host.teardown", pair, "host.teardown", "{}", FORWARD },
+	{ 0 }
+};
+
+struct lab *
+scenario_new(const struct scenario *scenario)
+{
+	struct lab *lab = lab_new();
+
+	if (scenario->prepare)
+		scenario->prepare(lab);
+	lab_check_quiet(lab, scenario->name);
+	return lab;
+}
+
+int
+scenario_send(const struct scenario *scenario, struct lab *lab, bool wait)
+{
+	json_t *params = json_loads(scenario->params, 0, NULL);
+
+	ck_assert_msg(params != NULL, "%s: %s", scenario->name, scenario->params);
+	json_object_set_new(params, "wait", json_boolean(wait));
+	return lab_send_json(lab, scenario->method, params);
+}
+
+const char *
+scenario_run(const struct scenario *scenario, struct lab *lab)
+{
+	json_t *answer = lab_hear(lab, scenario_send(scenario, lab, true));
+	const char *word = lab_word(answer);
+
+	if (getenv("LAB_LOG") && strcmp(word, "ok") != 0)
+		fprintf(stderr, "\tanswer: %s\n", json_dumps(answer, 0));
+	for (int code = VN_OK; code <= VN_E_INTERNAL; code++)	/* outlives the answer */
+		if (strcmp(vn_code_word((enum vn_code)code), word) == 0)
+			word = vn_code_word((enum vn_code)code);
+	if (strcmp(word, "crash") != 0 && !lab_settle(lab))
+		word = "crash";
+	json_decref(answer);
+	return word;
+}
