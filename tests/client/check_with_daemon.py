@@ -72,9 +72,17 @@ class Host:
 	def close(self):
 		self.daemon.send_signal(signal.SIGTERM)
 		status = self.daemon.wait(TIME)
+		assert status == 0, "vnoded ended with status %d" % status
 		self.log.close()
 		shutil.rmtree(self.folder)
-		assert status == 0, "vnoded ended with status %d" % status
+
+	def abandon(self):
+		self.daemon.kill()
+		self.daemon.wait()
+		self.log.seek(0)
+		print("what vnoded said:\n%s" % self.log.read())
+		self.log.close()
+		shutil.rmtree(self.folder)
 
 
 def same(got, wanted):
@@ -191,9 +199,7 @@ def main():
 			failed += 1
 			print("FAILED %s" % test.__name__)
 			traceback.print_exc(file=sys.stdout)
-			host.daemon.kill()
-			host.daemon.wait()
-			shutil.rmtree(host.folder)
+			host.abandon()
 	print("client with daemon: %d passed, %d failed" % (len(tests) - failed, failed))
 	return 1 if failed else 0
 
