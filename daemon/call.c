@@ -4,6 +4,7 @@
  * while the handler still runs is kept and sent when the handler has returned.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -82,6 +83,7 @@ call_free(struct call *call)
 	json_decref(call->id);
 	json_decref(call->params);
 	json_decref(call->result);
+	free(call->result_text);
 	vn_arena_fini(&call->arena);
 	if (call->reply_fd >= 0)
 		close(call->reply_fd);
@@ -93,14 +95,11 @@ call_free(struct call *call)
 #define BATCH_SPARE (1u << 20)		/* what results leave to error answers in a batch's line */
 
 static int
-send_answer(struct call *call, VN_TAKES json_t *answer, VN_TAKES int fd, size_t spare,
-	    struct vn_error *err)
+send_text(struct call *call, VN_TAKES char *text, size_t length, VN_TAKES int fd, size_t spare,
+	  struct vn_error *err)
 {
-	size_t length;
-	char *text = message_print(answer, &length);
 	struct frame_fds fds = { .fd = { fd }, .count = fd >= 0 };
 
-	json_decref(answer);
 	if (length > PROTOCOL_ANSWER_MAX) {
 		free(text);
 		frame_fds_close(&fds);
@@ -112,6 +111,32 @@ send_answer(struct call *call, VN_TAKES json_t *answer, VN_TAKES int fd, size_t 
 		return answers_add(call->batch, text, length, fd, spare, err);
 	session_send(call->session, text, length, &fds);
 	return 0;
+}
+
+static int
+send_answer(struct call *call, VN_TAKES json_t *answer, VN_TAKES int fd, size_t spare,
+	    struct vn_error *err)
+{
+	size_t length;
+	char *text = message_print(answer, &length);
+
+	json_decref(answer);
+	return send_text(call, text, length, fd, spare, err);
+}
+
+/* The answer around a result that is text already. */
+static int
+send_result(struct call *call, struct vn_error *err)
+{
+	vn_autofree char *id = NULL, *result = vn_take_ptr(&call->result_text);
+	char *text;
+
+	if (!result)
+		return send_answer(call, message_result(call->id, vn_take_ptr(&call->result)),
+				   vn_take_fd(&call->reply_fd), BATCH_SPARE, err);
+	id = call->id ? json_dumps(call->id, JSON_COMPACT | JSON_ENCODE_ANY) : vn_strdup("null");
+	text = vn_format("{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":%s}\n", id, result);
+	return send_text(call, text, strlen(text), vn_take_fd(&call->reply_fd), BATCH_SPARE, err);
 }
 
 void
@@ -135,9 +160,7 @@ call_finish(struct call *call)
 {
 	struct vn_error err;
 
-	if (call->session && !call->silent &&
-	    send_answer(call, message_result(call->id, vn_take_ptr(&call->result)),
-			vn_take_fd(&call->reply_fd), BATCH_SPARE, &err) < 0) {
+	if (call->session && !call->silent && send_result(call, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
@@ -172,6 +195,14 @@ call_reply(struct call *call, VN_TAKES json_t *result)
 {
 	assert(!call->answered && result);
 	call->result = result;
+	call->answered = true;
+}
+
+void
+call_reply_text(struct call *call, VN_TAKES char *text)
+{
+	assert(!call->answered && text);
+	call->result_text = text;
 	call->answered = true;
 }
 

@@ -28,6 +28,8 @@ int call_take_fd(struct call *call, int64_t index);
 
 /* Sets the answer: result is taken. For use before the handler returns 0. */
 void call_reply(struct call *call, VN_TAKES json_t *result);
+/* The same with the result as JSON text, for large results that are kept as text. */
+void call_reply_text(struct call *call, VN_TAKES char *text);
 /* Sends a descriptor with the answer's first byte; taken. */
 void call_attach_fd(struct call *call, VN_TAKES int fd);
 

@@ -26,7 +26,8 @@ struct call {
 
 	/* the answer */
 	bool answered;
-	json_t *result;			/* owned; NULL: the answer is `failure` */
+	json_t *result;			/* owned; both NULL: the answer is `failure` */
+	char *result_text;		/* owned: the result as JSON text */
 	struct vn_error failure;
 	int reply_fd;			/* owned; -1: none */
 	int64_t error_job;

@@ -275,13 +275,20 @@ close_backends(struct daemon *daemon)
 static void
 close_all(struct daemon *daemon, void (*close_store)(struct store *store))
 {
+	unsigned stuck;
+
 	if (!daemon)
 		return;
 	notify_stopping(daemon->notify);
 	control_close(daemon->control);
 	exec_table_close(daemon->execs);
-	pool_close(daemon->pool);
+	stuck = pool_close(daemon->pool);
 	close_store(daemon->store);
+	if (stuck) {
+		/* They are inside a library and would use what is freed below. Nothing is lost by going. */
+		vn_log_warning("host", "%u calls never came back; ending without them", stuck);
+		_exit(daemon->failed);
+	}
 	if (daemon->jobs)
 		jobs_close(daemon->jobs);
 	daemon->jobs = NULL;

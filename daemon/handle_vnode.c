@@ -253,27 +253,49 @@ handle_vnode_get(struct call *call, const void *params, struct vn_error *err)
 	return 0;
 }
 
+static void
+print_row(struct vnode *vnode, const struct field_array *fields, FILE *out)
+{
+	json_t *row;
+
+	if (!fields->count) {
+		vnode_row_print(vnode, out);
+		return;
+	}
+	row = vnode_row(vnode, fields);
+	json_dumpf(row, out, JSON_COMPACT);
+	json_decref(row);
+}
+
 int
 handle_vnode_list(struct call *call, const void *params, struct vn_error *err)
 {
 	const struct vnode_list_params *p = params;
 	struct daemon *daemon = call_daemon(call);
 	int64_t limit = p->limit ? p->limit : 1000, count = 0;
-	json_t *rows = json_array();
+	char *text = NULL;
+	size_t size;
+	FILE *out;
 
-	if (p->topology && !topology_find(daemon, p->topology)) {
-		json_decref(rows);
+	if (p->topology && !topology_find(daemon, p->topology))
 		return vn_fail_at(err, "/topology", VN_E_NOT_FOUND, "no topology '%s'", p->topology);
-	}
+	out = open_memstream(&text, &size);
+	if (!out)
+		abort();
+	fputs("{\"vnodes\":[", out);
 	vn_list_each(struct vnode, vnode, &daemon->model->vnodes, link) {
 		if (vnode->vmid <= p->after ||
 		    (p->topology && strcmp(vnode->topology->name, p->topology) != 0))
 			continue;
 		if (count++ == limit)
 			break;
-		json_array_append_new(rows, vnode_row(vnode, &p->fields));
+		if (count > 1)
+			fputc(',', out);
+		print_row(vnode, &p->fields, out);
 	}
-	call_reply(call, json_pack("{so sb}", "vnodes", rows, "more", count > limit));
+	fprintf(out, "],\"more\":%s}", count > limit ? "true" : "false");
+	fclose(out);
+	call_reply_text(call, text);
 	return 0;
 }
 

@@ -5,6 +5,8 @@
  * commit. Functions that change an object put its row; they do not wait for it.
  */
 
+#include <stdio.h>
+
 #include "daemon/job.h"
 #include "daemon/table.h"
 #include "proto/document.h"
@@ -75,6 +77,7 @@ struct vnode {
 	/* replaced as one by vnode_set_spec */
 	struct doc_vnode spec;
 	json_t *spec_json;		/* canonical */
+	char *row_text;			/* its row of vnode.list without the job; NULL: to be built anew */
 	struct vn_arena spec_arena;
 	char image_sha256[65];		/* resolved when the disk was made; "" none yet */
 
@@ -164,6 +167,8 @@ void vnode_record(struct vnode *vnode);
 json_t *vnode_object(const struct vnode *vnode);
 /* The row of vnode.list, with more fields of the object on request. */
 json_t *vnode_row(const struct vnode *vnode, const struct field_array *fields);
+/* The same row as text, appended to `out`; cheap: most of it is kept. */
+void vnode_row_print(struct vnode *vnode, FILE *out);
 json_t *vnode_exit_object(const struct vnode_exit *exit);
 /* The control addresses; family 0 where there is none. */
 void vnode_control_addresses(const struct vnode *vnode, struct vn_cidr *ret4, struct vn_cidr *ret6);

@@ -87,7 +87,7 @@ take_request(struct session *session, struct answers *batch, json_t *value, stru
 	call->fds = NULL;
 	if (result < 0)
 		call_fail(call, &err);
-	else if (call->answered && call->result)
+	else if (call->answered && (call->result || call->result_text))
 		call_finish(call);
 	else if (call->answered)
 		call_fail(call, &call->failure);

@@ -62,6 +62,7 @@ vnode_free(struct vnode *vnode)
 	vn_list_remove(&vnode->link);
 	json_decref(vnode->spec_json);
 	vn_arena_fini(&vnode->spec_arena);
+	free(vnode->row_text);
 	free(vnode->name);
 	free(vnode);
 }
@@ -172,11 +173,13 @@ void
 vnode_record(struct vnode *vnode)
 {
 	json_t *packed = guest_id_pack(&vnode->runtime);
+	vn_autofree char *row = vn_take_ptr(&vnode->row_text);	/* every change comes by here */
 	vn_autofree char *runtime = json_dumps(packed, JSON_COMPACT);
 	vn_autofree char *spec = json_dumps(vnode->spec_json, JSON_COMPACT);
 	vn_autofree char *error = error_pack(&vnode->error);
 	vn_autofree char *exit = exit_pack(&vnode->last_exit);
 
+	(void)row;
 	json_decref(packed);
 	store_put(vnode->daemon->store, "INSERT OR REPLACE INTO vnodes(vmid, uuid, topology, name, "
 		  "spec, wanted, observed, since, idmap_base, control_index, image, runtime, error, "

@@ -1,6 +1,7 @@
 /* Vnodes as objects of the protocol. */
 #include "daemon/model.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "backends/digest.h"
@@ -150,4 +151,30 @@ vnode_row(const struct vnode *vnode, const struct field_array *fields)
 		json_decref(full);
 	}
 	return row;
+}
+
+/* The row without its end: the job, which changes without the vnode. */
+static char *
+row_start(const struct vnode *vnode)
+{
+	json_t *row = vnode_row(vnode, NULL);
+	char *text;
+
+	json_object_del(row, "job");
+	text = json_dumps(row, JSON_COMPACT);
+	json_decref(row);
+	text[strlen(text) - 1] = '\0';
+	return text;
+}
+
+void
+vnode_row_print(struct vnode *vnode, FILE *out)
+{
+	if (!vnode->row_text)
+		vnode->row_text = row_start(vnode);
+	fputs_unlocked(vnode->row_text, out);
+	if (vnode->lock.holder)
+		fprintf(out, ",\"job\":%" PRId64 "}", vnode->lock.holder);
+	else
+		fputs_unlocked(",\"job\":null}", out);
 }
