@@ -259,15 +259,13 @@ static int
 recreate_vnode(struct job *job, json_t *item, struct vn_error *err)
 {
 	struct vnode *vnode = item_vnode(job, item);
-	vn_autoarena arena = { 0 };
-	struct doc_vnode spec = { 0 };
+	json_t *spec = json_object_get(item, "spec"), *params;
 
-	if (!vnode || is_own_child(job, &vnode->lock))
-		return 0;
-	if (schema_decode(doc_vnode_fields, json_object_get(item, "spec"), &arena, &spec, err) < 0)
-		return -1;
-	vnode_set_spec(vnode, &spec);
-	return spawn(job, &verb_vnode_reload, &vnode->lock, vnode_job_params(vnode), err);
+	if (!vnode || json_equal(vnode->spec_json, spec))
+		return 0;		/* done before a restart */
+	params = vnode_job_params(vnode);
+	json_object_set(params, "spec", spec);
+	return spawn(job, &verb_vnode_reload, &vnode->lock, params, err);
 }
 
 static enum verdict

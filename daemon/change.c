@@ -495,7 +495,7 @@ static const struct step set_steps[] = {
 	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          NULL },
 	{ "forwards",        ON_WORKER, LANE_NET,     step_swap_forwards,   undo_swap_forwards },
 	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,      NULL },
-	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,      NULL },
+	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config },
 	{ "pre_config_control_network", ON_WORKER, LANE_NET, step_control_network, NULL },
 	{ "pre_config_exp_network", ON_WORKER, LANE_NET, step_exp_network,  NULL },
 	{ "network_done",    ON_LOOP,   0,            step_network_done,    NULL },
@@ -505,9 +505,10 @@ static const struct step set_steps[] = {
 	{ 0 }
 };
 
-/* A restart in the middle has reserved what the row said then: now exactly the spec's ports are held. */
+/* The other spec's ports are given back. A restart in the middle has reserved what the row said then. */
 static void
-settle_reservations(struct vnode *vnode, struct change *change, const struct doc_vnode *other)
+settle_reservations(struct vnode *vnode, struct change *change, const struct doc_vnode *other,
+		    bool resumed)
 {
 	struct net *net = vnode->daemon->net;
 	size_t n_ours, n_others;
@@ -518,8 +519,7 @@ settle_reservations(struct vnode *vnode, struct change *change, const struct doc
 	for (size_t i = 0; i < n_others; i++)
 		if (!has_forward(ours, n_ours, &others[i]))
 			net->ops->forward_release(net, &others[i]);
-	vnode->forwards_held = true;
-	for (size_t i = 0; i < n_ours; i++)
+	for (size_t i = 0; resumed && i < n_ours; i++)
 		if (net->ops->forward_reserve(net, &ours[i], &err) < 0) {
 			event_warn(vnode->daemon, "%s: %s", vnode_title(vnode), err.text);
 			vnode->forwards_held = false;
@@ -536,7 +536,8 @@ ended_set(struct job *job, void *ctx)
 	if (!vnode || !change)
 		return;
 	if (change->n_come || change->n_gone)
-		settle_reservations(vnode, change, done ? &change->before : &change->after);
+		settle_reservations(vnode, change, done ? &change->before : &change->after,
+				    job->resumed);
 	if (done) {
 		job->result = vnode_object(vnode);
 	} else if (json_object_get(job->data, "undo_failed")) {

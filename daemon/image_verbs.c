@@ -28,6 +28,7 @@ struct image_task {
 	char wanted[DIGEST_TEXT];	/* "" : any */
 	char sha256[DIGEST_TEXT];	/* found */
 	uint64_t progress, bytes;
+	bool shared;			/* others have or are about to have this digest */
 	bool cancelled;
 	struct fetching *fetching;
 };
@@ -211,12 +212,26 @@ step_import(struct job *job, void *ctx, struct vn_error *err)
 	return STEP_FAILED;
 }
 
+/* Whether the digest is not this image's alone. Of a download nobody knows yet what it brings. */
+static bool
+is_shared(const struct image *image, const char *sha256)
+{
+	vn_list_each(struct image, other, &image->daemon->model->images, link)
+		if (other != image && (other->state == IMAGE_FETCHING ||
+				       strcmp(other->sha256, sha256) == 0))
+			return true;
+	vn_list_each(struct vnode, vnode, &image->daemon->model->vnodes, link)
+		if (strcmp(vnode->image_sha256, sha256) == 0)
+			return true;
+	return false;
+}
+
 static enum verdict
 step_verify(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct image_task *task = ctx;
 
-	(void)job;
+	task->shared = is_shared(job_image(job), task->sha256);
 	if (!task->wanted[0] || strcmp(task->wanted, task->sha256) == 0)
 		return STEP_DONE;
 	vn_fail_at(err, "/sha256", VN_E_INVALID, "the digest differs: expected %s, got %s",
@@ -236,6 +251,18 @@ step_unpack(struct job *job, void *ctx, struct vn_error *err)
 	return task->disk->ops->image_unpack(task->disk, task->path, task->sha256, &task->limits,
 					     &task->cancelled, &task->progress, &task->bytes,
 					     err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+undo_unpack(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct image_task *task = ctx;
+
+	(void)job;
+	if (task->shared || !task->sha256[0])
+		return STEP_DONE;
+	return task->disk->ops->image_remove(task->disk, task->sha256, err) < 0 ? STEP_FAILED
+										: STEP_DONE;
 }
 
 static enum verdict
@@ -259,7 +286,7 @@ static const struct step add_steps[] = {
 	{ "fetch",  ON_LOOP,   0,         step_fetch,  NULL },
 	{ "import", ON_WORKER, LANE_BULK, step_import, NULL },
 	{ "verify", ON_LOOP,   0,         step_verify, NULL },
-	{ "unpack", ON_WORKER, LANE_BULK, step_unpack, NULL },
+	{ "unpack", ON_WORKER, LANE_BULK, step_unpack, undo_unpack },
 	{ "adopt",  ON_LOOP,   0,         step_adopt,  NULL },
 	{ 0 }
 };
@@ -289,22 +316,17 @@ ended_add(struct job *job, void *ctx)
 
 /* ---- remove ---- */
 
+/* From here on no vnode can be made from it. */
 static enum verdict
-step_forget(struct job *job, void *ctx, struct vn_error *err)
+step_hide(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct image_task *task = ctx;
 	struct image *image = job_image(job);
 
 	(void)err;
-	if (!image)
-		return STEP_DONE;
-	snprintf(task->sha256, sizeof(task->sha256), "%s", image->sha256);
-	job_note(job, "sha256", json_string(image->sha256));
 	image_set_state(image, IMAGE_ABSENT, NULL);
-	job_unlock(job, &image->lock);
-	image_remove_object(image);
-	if (image_digest_is_used(job->daemon, task->sha256))
-		task->sha256[0] = '\0';		/* another name needs it */
+	if (!is_shared(image, image->sha256))
+		snprintf(task->sha256, sizeof(task->sha256), "%s", image->sha256);
 	return STEP_DONE;
 }
 
@@ -320,13 +342,30 @@ step_remove(struct job *job, void *ctx, struct vn_error *err)
 										: STEP_DONE;
 }
 
-/* The row goes first: a crash between leaves an image without a name, which the sweep removes. */
 static const struct step remove_steps[] = {
-	{ "forget", ON_LOOP,   0,         step_forget, NULL, STEP_COMMIT },
+	{ "hide",   ON_LOOP,   0,         step_hide,   NULL },
 	{ "remove", ON_WORKER, LANE_BULK, step_remove, NULL },
 	{ 0 }
 };
 
+/* The row goes last, so that what could not be removed can be removed again. */
+static void
+ended_remove(struct job *job, void *ctx)
+{
+	struct image *image = job_image(job);
+
+	(void)ctx;
+	if (!image)
+		return;
+	if (job->err.code != VN_OK) {
+		image_set_state(image, IMAGE_FAILED, job->err.text);
+		return;
+	}
+	job_unlock(job, &image->lock);
+	image_remove_object(image);
+}
+
 const struct verb verb_image_add = { "image.add", 1, add_steps, load, free_task, ended_add,
 				     .anew = true };
-const struct verb verb_image_remove = { "image.remove", 1, remove_steps, load, free_task, NULL };
+const struct verb verb_image_remove = { "image.remove", 1, remove_steps, load, free_task,
+					ended_remove, .anew = true };

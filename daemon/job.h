@@ -93,7 +93,9 @@ struct job {
 	struct vn_error err;	/* why it failed; VN_OK */
 	json_t *result;		/* of a done job; NULL: {} */
 	struct job_timing *timing;
-	bool cancelled, committed, recovered, finished;
+	bool cancelled, committed, finished;
+	bool recovered;		/* waits for jobs_resume */
+	bool resumed;		/* begun by an earlier life */
 	size_t failed_at;	/* index + 1 of the worker step whose failure is being undone */
 	struct vn_error why;	/* of the cancelling; VN_OK: simply cancelled */
 	uint64_t ticket;	/* of the wait it is in; 0: none */

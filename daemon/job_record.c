@@ -265,7 +265,7 @@ on_job_row(void *arg, struct store_row *row)
 	job->data = load_text(store_text(row, 9), job->data);
 	job->about = load_text(store_text(row, 10), job->about);
 	job->created_us = store_int(row, 11);
-	job->recovered = true;
+	job->recovered = job->resumed = true;
 	for (size_t i = 0; i < job->at && i < job->n_steps; i++) {
 		job->timing[i].state = TIMING_DONE;
 		job->committed |= verb->steps[i].flags & STEP_COMMIT;

@@ -13,12 +13,15 @@ struct lan_task {
 	int64_t id;
 	char uuid[VN_UUID_TEXT];
 	unsigned mtu, mtu_before;
-	bool up, up_before;
+	bool up;
 	int64_t member;			/* VMID; 0: all */
-	int64_t *vmids;			/* ports whose namespaces stand now */
-	unsigned *indexes;
-	struct task *members;		/* the same vnodes, for changing their ports */
-	size_t n_ports;
+	struct port_list {		/* ports whose namespaces stand now */
+		int64_t *vmids;
+		unsigned *indexes;
+		size_t count;
+	} ports, changed;		/* changed: those that had the other carrier before */
+	struct task *members;		/* vnodes whose network stands, for the MTU of their ports */
+	size_t n_members;
 };
 
 struct lan *
@@ -38,33 +41,87 @@ free_task(void *ctx)
 {
 	struct lan_task *task = ctx;
 
-	for (size_t i = 0; i < task->n_ports; i++)
+	for (size_t i = 0; i < task->n_members; i++)
 		task_fini(&task->members[i]);
 	free(task->members);
-	free(task->vmids);
-	free(task->indexes);
+	free(task->ports.vmids);
+	free(task->ports.indexes);
+	free(task->changed.vmids);
+	free(task->changed.indexes);
 	free(task);
 }
 
+static bool
+stands(const struct vnode *vnode)
+{
+	return vnode->runtime.network &&
+	       strcmp(vnode->runtime.boot_id, vnode->daemon->boot_id) == 0;
+}
+
 static void
-collect_ports(struct lan_task *task, const struct lan *lan)
+collect_members(struct lan_task *task, const struct lan *lan)
 {
 	struct vn_error ignored;
 	size_t count = 0;
 
 	vn_list_each(struct member, member, &lan->members, in_lan)
 		count++;
-	task->vmids = vn_alloc_array(count, sizeof(*task->vmids));
-	task->indexes = vn_alloc_array(count, sizeof(*task->indexes));
 	task->members = vn_alloc_array(count, sizeof(*task->members));
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		if (stands(member->vnode) &&
+		    task_init(&task->members[task->n_members], member->vnode, &ignored) == 0)
+			task->n_members++;
+}
+
+static void
+add_port(struct port_list *list, const struct member *member)
+{
+	list->vmids = vn_realloc_array(list->vmids, list->count + 1, sizeof(*list->vmids));
+	list->indexes = vn_realloc_array(list->indexes, list->count + 1, sizeof(*list->indexes));
+	list->vmids[list->count] = member->vnode->vmid;
+	list->indexes[list->count++] = member->index;
+}
+
+/* How the wishes stood before the job touched any; kept, since a restart finds the new ones. */
+static void
+note_before(struct job *job, const struct lan *lan)
+{
+	json_t *members;
+
+	if (json_object_get(job->data, "lan_up"))
+		return;
+	members = json_object();
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		json_object_set_new(members, member->vnode->uuid, json_boolean(member->up));
+	job_note(job, "lan_up", json_boolean(lan->up));
+	job_note(job, "members_up", members);
+	job_note(job, "mtu_before", json_integer(lan->mtu));
+}
+
+static bool
+was_up(const struct job *job, const struct member *member)
+{
+	return json_is_true(json_object_get(json_object_get(job->data, "members_up"),
+					    member->vnode->uuid));
+}
+
+/* A port has its carrier when its own wish and its LAN's say so. */
+static void
+collect_ports(const struct job *job, struct lan_task *task, const struct lan *lan)
+{
+	bool lan_was_up = json_is_true(json_object_get(job->data, "lan_up"));
+	bool lan_up = task->member ? lan_was_up : task->up;
+
 	vn_list_each(struct member, member, &lan->members, in_lan) {
-		if (!member->vnode->runtime.network ||
-		    strcmp(member->vnode->runtime.boot_id, lan->daemon->boot_id) != 0 ||
-		    (task->member && member->vnode->vmid != task->member) ||
-		    task_init(&task->members[task->n_ports], member->vnode, &ignored) < 0)
+		bool is_meant = !task->member || member->vnode->vmid == task->member;
+		bool before = was_up(job, member);
+		bool up = lan_up && (task->member ? task->up : before);
+
+		if (!is_meant || up != task->up || !stands(member->vnode))
 			continue;
-		task->vmids[task->n_ports] = member->vnode->vmid;
-		task->indexes[task->n_ports++] = member->index;
+		add_port(&task->ports, member);
+		if ((before && lan_was_up) != up)
+			add_port(&task->changed, member);
 	}
 }
 
@@ -89,14 +146,14 @@ load(struct job *job, struct vn_error *err)
 	task->net = job->daemon->net;
 	task->id = lan->id;
 	memcpy(task->uuid, lan->uuid, sizeof(task->uuid));
-	if (!json_object_get(job->data, "mtu_before"))
-		job_note(job, "mtu_before", json_integer(lan->mtu));
+	note_before(job, lan);
 	task->mtu_before = (unsigned)json_integer_value(json_object_get(job->data, "mtu_before"));
 	task->mtu = json_object_get(job->params, "mtu")
 		    ? (unsigned)json_integer_value(json_object_get(job->params, "mtu")) : lan->mtu;
 	task->up = strcmp(job->verb->method, "lan.down") != 0;
 	task->member = json_integer_value(json_object_get(job->params, "member"));
-	collect_ports(task, lan);
+	collect_members(task, lan);
+	collect_ports(job, task, lan);
 	return task;
 }
 
@@ -127,7 +184,7 @@ change_mtu(struct lan_task *task, unsigned mtu, struct vn_error *err)
 
 	if (task->net->ops->lan_up(task->net, &spec, err) < 0)
 		return STEP_FAILED;
-	for (size_t i = 0; i < task->n_ports; i++)
+	for (size_t i = 0; i < task->n_members; i++)
 		for (size_t p = 0; p < task->members[i].n_ports; p++) {
 			struct port_spec port = task->members[i].ports[p];
 
@@ -144,13 +201,9 @@ static enum verdict
 step_mtu(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_task *task = ctx;
-	struct vn_error ignored;
 
 	(void)job;
-	if (change_mtu(task, task->mtu, err) == STEP_DONE)
-		return STEP_DONE;
-	change_mtu(task, task->mtu_before, &ignored);
-	return STEP_FAILED;
+	return change_mtu(task, task->mtu, err);
 }
 
 static enum verdict
@@ -198,8 +251,22 @@ undo_wish(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_task *task = ctx;
 
 	(void)err;
-	set_wish(job, task, !task->up);
+	if (!task->member)
+		lan_set_up(job_lan(job), json_is_true(json_object_get(job->data, "lan_up")));
+	else
+		vn_list_each(struct member, member, &job_lan(job)->members, in_lan)
+			if (member->vnode->vmid == task->member)
+				member_set_up(member, was_up(job, member));
 	return STEP_DONE;
+}
+
+static enum verdict
+set_carrier(struct net *net, const struct port_list *list, bool up, struct vn_error *err)
+{
+	if (!list->count)
+		return STEP_DONE;
+	return net->ops->ports_carrier(net, list->vmids, list->indexes, list->count, up, err) < 0
+	       ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -208,10 +275,16 @@ step_carrier(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_task *task = ctx;
 
 	(void)job;
-	if (!task->n_ports)
-		return STEP_DONE;
-	return task->net->ops->ports_carrier(task->net, task->vmids, task->indexes, task->n_ports,
-					     task->up, err) < 0 ? STEP_FAILED : STEP_DONE;
+	return set_carrier(task->net, &task->ports, task->up, err);
+}
+
+static enum verdict
+undo_carrier(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_task *task = ctx;
+
+	(void)job;
+	return set_carrier(task->net, &task->changed, !task->up, err);
 }
 
 static enum verdict
@@ -221,6 +294,16 @@ step_set_mtu(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)err;
 	lan_set_mtu(job_lan(job), task->mtu);
+	return STEP_DONE;
+}
+
+static enum verdict
+undo_set_mtu(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_task *task = ctx;
+
+	(void)err;
+	lan_set_mtu(job_lan(job), task->mtu_before);
 	return STEP_DONE;
 }
 
@@ -236,13 +319,13 @@ static const struct step destroy_steps[] = {
 
 static const struct step set_steps[] = {
 	{ "mtu",            ON_WORKER, LANE_NET, step_mtu,       undo_mtu },
-	{ "adopt",          ON_LOOP,   0,        step_set_mtu,   NULL },
+	{ "adopt",          ON_LOOP,   0,        step_set_mtu,   undo_set_mtu },
 	{ 0 }
 };
 
 static const struct step carrier_steps[] = {
 	{ "wish",           ON_LOOP,   0,        step_wish,      undo_wish },
-	{ "carrier",        ON_WORKER, LANE_NET, step_carrier,   NULL },
+	{ "carrier",        ON_WORKER, LANE_NET, step_carrier,   undo_carrier },
 	{ 0 }
 };
 

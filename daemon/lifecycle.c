@@ -14,13 +14,13 @@
 
 /* name, place, lane, run, undo, flags */
 #define NETWORK_STEPS \
-	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      NULL },          \
+	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config }, \
 	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, undo_network },  \
 	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL },          \
 	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL }
 #define BOOT_STEPS \
 	{ "begin_boot",                 ON_LOOP,   0,            step_begin_boot,      NULL },          \
-	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      NULL },          \
+	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config }, \
 	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, NULL },          \
 	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL },          \
 	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL },          \
@@ -49,6 +49,7 @@ static const struct step reboot_steps[] = { HALT_STEPS(0), BOOT_STEPS, { 0 } };
 
 static const struct step reload_steps[] = {
 	HALT_STEPS(0),
+	{ "respec",                     ON_LOOP,   0,            step_respec,          undo_respec },
 	{ "image",                      ON_LOOP,   0,            step_image,           NULL },
 	{ "resolve",                    ON_LOOP,   0,            step_resolve,         NULL },
 	{ "reload",                     ON_WORKER, LANE_DISK,    step_reload,          NULL, STEP_COMMIT },

@@ -98,6 +98,25 @@ refuse_class(struct planning *p, const char *name, json_t *fields, struct vn_err
 	return 0;
 }
 
+/* The image changes last, past the commit point; all else is changed, and undone, like any other change. */
+static void
+plan_recreate(struct planning *p, json_t *item)
+{
+	json_t *before = json_object_get(item, "spec_before"), *change = json_copy(item);
+	json_t *spec = json_copy(json_object_get(item, "spec"));
+
+	json_array_append_new(list_of(p, "recreate"), json_pack("{sO sO}", "vmid",
+		json_object_get(item, "vmid"), "spec", json_object_get(item, "spec")));
+	if (json_object_get(before, "image"))
+		json_object_set(spec, "image", json_object_get(before, "image"));
+	else
+		json_object_del(spec, "image");
+	json_object_set_new(change, "spec", spec);
+	if (!json_equal(spec, before) || json_object_get(item, "members"))
+		json_array_append(list_of(p, "change"), change);
+	json_decref(change);
+}
+
 static int
 plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc,
 	    struct vn_error *err)
@@ -124,7 +143,10 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	status = refuse_class(p, doc->key, fields, err);
 	if (status == 0 && class != CHANGE_NONE) {
 		add_action(p, "change", "vnode", doc->key, change_class_words[class], fields);
-		json_array_append(list_of(p, class == CHANGE_RECREATE ? "recreate" : "change"), item);
+		if (class == CHANGE_RECREATE)
+			plan_recreate(p, item);
+		else
+			json_array_append(list_of(p, "change"), item);
 	}
 	if (status == 0 && vnode->wanted == VNODE_RUNNING && vnode->observed != VNODE_RUNNING) {
 		add_action(p, "boot", "vnode", doc->key, NULL, NULL);

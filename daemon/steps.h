@@ -4,13 +4,13 @@
 #include "daemon/task.h"
 
 /* worker steps; ctx begins with a struct task */
-step_fn step_create, undo_create, step_pre_config, step_control_network, undo_network,
+step_fn step_create, undo_create, step_pre_config, undo_pre_config, step_control_network, undo_network,
 	step_exp_network, step_devices, undo_devices, step_forward_ports, undo_forward_ports, step_boot,
 	undo_boot, step_halt, step_unforward, step_unmount, step_reload, step_destroy, step_mount,
 	step_set_limits;
 
 /* loop steps */
-step_fn step_image, step_resolve, undo_resolve, step_network_done, step_resources, step_post_config, undo_post_config,
+step_fn step_image, step_resolve, undo_resolve, step_respec, undo_respec, step_network_done, step_resources, step_post_config, undo_post_config,
 	step_begin_halt, step_begin_boot;
 
 /* The vnode of a job; NULL when it is gone. */

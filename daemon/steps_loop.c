@@ -111,6 +111,50 @@ undo_resolve(struct job *job, void *ctx, struct vn_error *err)
 	return STEP_DONE;
 }
 
+static void
+adopt_image(struct vnode *vnode, json_t *spec, const char *sha256)
+{
+	vn_autoarena arena = { 0 };
+	struct doc_vnode decoded = { 0 };
+	struct vn_error err;
+
+	if (schema_decode(doc_vnode_fields, spec, &arena, &decoded, &err) < 0)
+		abort();		/* what we have written ourselves */
+	snprintf(vnode->image_sha256, sizeof(vnode->image_sha256), "%s", sha256);
+	vnode_set_spec(vnode, &decoded);
+}
+
+/* A reload for another image takes its spec over as late as can be: what fails before changes nothing. */
+enum verdict
+step_respec(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct vnode *vnode = job_vnode(job);
+	json_t *spec = json_object_get(job->params, "spec");
+
+	(void)ctx;
+	(void)err;
+	if (!json_object_get(job->data, "spec_before")) {
+		job_note(job, "spec_before", json_incref(vnode->spec_json));
+		job_note(job, "image_before", json_string(vnode->image_sha256));
+	}
+	if (spec)
+		adopt_image(vnode, spec, vnode->image_sha256);
+	return STEP_DONE;
+}
+
+enum verdict
+undo_respec(struct job *job, void *ctx, struct vn_error *err)
+{
+	json_t *spec = json_object_get(job->data, "spec_before");
+	const char *sha256 = json_string_value(json_object_get(job->data, "image_before"));
+
+	(void)ctx;
+	(void)err;
+	if (spec && sha256)
+		adopt_image(job_vnode(job), spec, sha256);
+	return STEP_DONE;
+}
+
 /* What pre_config and the network steps made is true for this boot of the machine. */
 enum verdict
 step_network_done(struct job *job, void *ctx, struct vn_error *err)

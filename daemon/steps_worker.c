@@ -30,6 +30,8 @@ undo_create(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 
 	(void)job;
+	if (task->disk->ops->unmount(task->disk, &task->disk_spec, err) < 0)
+		return STEP_FAILED;
 	return verdict(task->disk->ops->destroy(task->disk, &task->disk_spec, err));
 }
 
@@ -58,6 +60,17 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	if (task->disk->ops->unmount(task->disk, &plain, status < 0 ? &ignored : err) < 0)
 		status = -1;
 	return verdict(status);
+}
+
+enum verdict
+undo_pre_config(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->boot)
+		return STEP_DONE;
+	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
 }
 
 enum verdict

@@ -204,8 +204,9 @@ lab_check_quiet(struct lab *lab, const char *what)
 	vn_list_each(struct topology, topology, &model->topologies, link)
 		ck_assert_msg(!topology->lock.holder, "%s: topology %s is held", what, topology->name);
 	vn_list_each(struct image, image, &model->images, link)
-		ck_assert_msg(!image->lock.holder && image->state == IMAGE_READY,
-			      "%s: image %s is held or not ready", what, image->name);
+		ck_assert_msg(!image->lock.holder && image->state != IMAGE_FETCHING &&
+			      image->state != IMAGE_ABSENT, "%s: image %s is held or %s", what,
+			      image->name, image_state_words[image->state]);
 	ck_assert_msg(!world_wrong_orders(lab->world), "%s: calls in a wrong order", what);
 }
 
