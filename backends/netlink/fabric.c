@@ -194,7 +194,8 @@ static int
 create_uplink(struct fabric *fabric, struct nl_sock *host, struct vn_error *err)
 {
 	vn_autoclose int fd = netns_open(fabric->pin, err);
-	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = fabric_new_index(fabric) };
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC,
+				    .ifi_index = fabric_new_index(fabric) };
 	struct ifinfomsg peer_header = { .ifi_family = AF_UNSPEC,
 					 .ifi_index = fabric_new_index(fabric) };
 	struct vn_mac mac = digest_mac(fabric->env->instance, 1);

@@ -16,7 +16,8 @@
 #include "backends/digest.h"
 #include "backends/netlink/fabric.h"
 
-#define FORWARD_GROUPS 0xfff8		/* 01-80-c2-00-00-0X; the kernel keeps bits 0 to 2 for itself */
+/* 01-80-c2-00-00-0X; the kernel keeps bits 0 to 2 for itself. */
+#define FORWARD_GROUPS 0xfff8
 
 void
 lan_name(int64_t id, char name[static 16])
@@ -62,7 +63,8 @@ static int
 create(struct fabric *fabric, const struct lan_spec *lan, const char *name, const char *tag,
        struct vn_error *err)
 {
-	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = fabric_new_index(fabric) };
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC,
+				    .ifi_index = fabric_new_index(fabric) };
 	auto_batch batch = { 0 };
 	struct nl_msg *message = batch_add(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header,
 					   sizeof(header), "create bridge '%s'", name);
