@@ -218,12 +218,14 @@ step_halt_all(struct job *job, void *ctx, struct vn_error *err)
 	(void)ctx;
 	(void)err;
 	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
+		uint64_t grace_ns = vnode->spec.grace_ns ? vnode->spec.grace_ns
+							 : job->daemon->config.grace_ns;
 		json_t *params;
 
 		if (has_child(job, vnode) || verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
 			continue;
 		params = vnode_job_params(vnode);
-		if (budget_ms && limit_ms < (int64_t)(vnode->spec.grace_ns / 1000000))
+		if (budget_ms && limit_ms < (int64_t)(grace_ns / 1000000))
 			json_object_set_new(params, "grace_ms", json_integer(limit_ms));
 		begin_child(job, vnode, &verb_vnode_halt, params);
 	}

@@ -25,7 +25,7 @@ struct doc_vnode {
 	int restart;			/* enum restart_policy */
 	bool control;			/* has eth0; preset true */
 	bool privileged;		/* no user namespace; admin only */
-	uint64_t grace_ns;		/* `grace`: time between asking and killing at halt; preset 10 s */
+	uint64_t grace_ns;		/* `grace`: time between asking and killing at halt; 0 = the configuration's */
 	struct field_array init;	/* const char *: argv of PID 1; none: /sbin/init */
 	struct field_array forwards;	/* struct doc_forward */
 };

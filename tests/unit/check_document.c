@@ -32,7 +32,7 @@ static const char *const good[] = {
 	"{'topology':'t','domain':'lab.example','dns':['10.0.0.1','fd00::1'],'vnodes':{'a':{}}}",
 	"{'topology':'pair','vnodes':{'alice':{'backend':'lxc','image':'busybox','memory':'64MiB','"
 	"vcpus':1,"
-	"'restart':'on-failure','forwards':[{'host':2201,'guest':22}]},'bob':{'grace':'0ns',"
+	"'restart':'on-failure','forwards':[{'host':2201,'guest':22}]},'bob':{'grace':'1ns',"
 	"'init':['/bin/sh','-c',''],'privileged':true,'control':false}},"
 	"'lans':{'link0':{'members':{'alice':{'address':'10.1.0.1/24','interface':'eth1'},"
 	"'bob':{'address':['10.1.0.2/24','fd01::2/"
@@ -165,7 +165,7 @@ START_TEST(presets_of_a_vnode_are_set)
 	ck_assert_int_eq(document_decode(object, &arena, &document, &err), 0);
 	vnode = document.vnodes.items;
 	ck_assert(vnode->control && !vnode->privileged);
-	ck_assert_uint_eq(vnode->grace_ns, 10000000000);
+	ck_assert_uint_eq(vnode->grace_ns, 0);
 	ck_assert_int_eq(vnode->restart, RESTART_NEVER);
 	ck_assert_uint_eq(vnode->memory_bytes, 0);
 	json_decref(object);
