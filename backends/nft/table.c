@@ -5,7 +5,8 @@
  * Order of a packet: `guard` drops what pretends to be loopback on the uplink (route_localnet lets
  * it in); `inward` and `local` look the port up in the maps; `outward` gives a source address to
  * what leaves the host, to forwards of 127.0.0.1, and to a vnode that talks to its own or another
- * vnode by the host's address (the answer must come back through the host).
+ * vnode by the host's address (the answer must come back through the host). ::1 is left alone: the
+ * kernel lets it out of no interface, so a client would hang there instead of trying 127.0.0.1.
  */
 #include "backends/nft/table.h"
 
@@ -43,11 +44,12 @@ static const char *const rules[] = {
 	"guard iifname \"$U\" ip daddr 127.0.0.0/8 drop",
 	"guard iifname \"$U\" ip saddr 127.0.0.0/8 drop",
 	"inward meta l4proto { 6, 17 } fib daddr type local jump forwards",
+	"local ip6 daddr ::1 return",
 	"local meta l4proto { 6, 17 } fib daddr type local jump forwards",
 	"silence oifname \"$U\" icmp type redirect drop",
 	"silence oifname \"$U\" icmpv6 type nd-redirect drop",
 	"outward oifname \"$U\" ct status dnat ip saddr { 127.0.0.0/8, $4 } masquerade",
-	"outward oifname \"$U\" ct status dnat ip6 saddr { ::1, $6 } masquerade",
+	"outward oifname \"$U\" ct status dnat ip6 saddr $6 masquerade",
 	"outward oifname != { \"$U\", \"lo\" } ip saddr $4 masquerade",
 	"outward oifname != { \"$U\", \"lo\" } ip6 saddr $6 masquerade",
 };
