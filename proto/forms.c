@@ -99,7 +99,7 @@ const struct form form_reference = {
 	"name or TOPOLOGY/NAME", "^(" NAME_PATTERN "/)?" NAME_PATTERN "$", check_reference
 };
 const struct form form_interface = {
-	"interface name", "^(?!(lo|\\.|\\.\\.)$)[A-Za-z0-9_.-]{1,15}$", vn_ifname_check
+	"interface name", "^(?!(lo|all|default|\\.|\\.\\.)$)[A-Za-z0-9_.-]{1,15}$", vn_ifname_check
 };
 const struct form form_cidr = {
 	"address with prefix length", "^[0-9A-Fa-f:.]+/[1-9][0-9]{0,2}$", check_cidr

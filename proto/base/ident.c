@@ -66,14 +66,17 @@ vn_name_check(const char *name, struct vn_error *err)
 int
 vn_ifname_check(const char *name, struct vn_error *err)
 {
+	static const char *const reserved[] = { ".", "..", "lo", "all", "default" };
 	size_t length = strlen(name);
 
 	if (length == 0 || length > INTERFACE_MAX)
 		return vn_fail(err, VN_E_INVALID,
 			       "an interface name has 1 to %d characters, this one has %zu",
 			       INTERFACE_MAX, length);
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lo") == 0)
-		return vn_fail(err, VN_E_INVALID, "an interface may not be named \"%s\"", name);
+	/* The kernel keeps "all" and "default" for the sysctls of all interfaces. */
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
+		if (strcmp(name, reserved[i]) == 0)
+			return vn_fail(err, VN_E_INVALID, "an interface may not be named \"%s\"", name);
 	for (const char *at = name; *at; at++)
 		if (!is_alphanumeric(*at) && !strchr("_.-", *at))
 			return refuse_character("the interface name", name, *at,

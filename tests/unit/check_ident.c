@@ -44,7 +44,7 @@ static const struct {
 	{ "eth0", true },  { "eth1.100", true }, { "a23456789012345", true }, { "br-x_1", true },
 	{ "", false },     { "lo", false },      { ".", false },              { "..", false },
 	{ "a/b", false },  { "a b", false },     { "a234567890123456", false }, { "eth%d", false },
-	{ "a:1", false },
+	{ "a:1", false },  { "all", false },     { "default", false },
 };
 
 START_TEST(an_interface_name_passes_or_not)
