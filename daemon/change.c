@@ -200,6 +200,19 @@ free_change(void *ctx)
 	task_free(ctx);
 }
 
+/* A new life holds the ports of the row's spec only; the job may still need the other's. */
+static void
+hold_both(struct job *job, const struct change *change)
+{
+	struct net *net = job->daemon->net;
+	struct vn_error ignored;
+
+	for (size_t i = 0; i < change->n_gone; i++)
+		net->ops->forward_reserve(net, &change->gone[i], &ignored);
+	for (size_t i = 0; i < change->n_come; i++)
+		net->ops->forward_reserve(net, &change->come[i], &ignored);
+}
+
 static void *
 load_set(struct job *job, struct vn_error *err)
 {
@@ -226,6 +239,8 @@ load_set(struct job *job, struct vn_error *err)
 	change->members = json_object_get(job->params, "members");
 	change->was_running = json_is_true(json_object_get(job->data, "was_running"));
 	split_forwards(change, vnode);
+	if (job->resumed)
+		hold_both(job, change);
 	choose_cuts(change, vnode);
 	change->restart = change_compare(json_object_get(job->data, "before"),
 					 json_object_get(job->params, "spec"), NULL) >=
@@ -313,7 +328,8 @@ undo_halt(struct job *job, void *ctx, struct vn_error *err)
 				     err) < 0 ||
 	    step_pre_config(job, ctx, err) == STEP_FAILED ||
 	    step_control_network(job, ctx, err) == STEP_FAILED ||
-	    step_exp_network(job, ctx, err) == STEP_FAILED)
+	    step_exp_network(job, ctx, err) == STEP_FAILED ||
+	    step_forward_ports(job, ctx, err) == STEP_FAILED)	/* a restart may have dropped them */
 		return STEP_FAILED;
 	return step_boot(job, ctx, err);
 }

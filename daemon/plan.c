@@ -148,7 +148,9 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 		else
 			json_array_append(list_of(p, "change"), item);
 	}
-	if (status == 0 && vnode->wanted == VNODE_RUNNING && vnode->observed != VNODE_RUNNING) {
+	/* A fresh disk boots by itself. */
+	if (status == 0 && class != CHANGE_RECREATE && vnode->wanted == VNODE_RUNNING &&
+	    vnode->observed != VNODE_RUNNING) {
 		add_action(p, "boot", "vnode", doc->key, NULL, NULL);
 		json_array_append_new(list_of(p, "boot"), json_integer(vnode->vmid));
 	}

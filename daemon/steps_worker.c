@@ -67,10 +67,12 @@ undo_pre_config(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
-	(void)job;
 	if (!task->boot)
 		return STEP_DONE;
-	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
+	if (task->disk->ops->unmount(task->disk, &task->disk_spec, err) < 0)
+		return STEP_FAILED;
+	/* A start puts the rules of what is booting into force, wherever its job stands. */
+	return undo_forward_ports(job, ctx, err);
 }
 
 enum verdict
@@ -78,17 +80,15 @@ step_control_network(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 	const struct ns_ref *ns = &task->guest.ns;
-	struct vn_error ignored;
 
 	(void)job;
 	if (task->network_stands || !task->boot)
 		return STEP_DONE;
 	if (task->net->ops->namespaces_up(task->net, ns, err) < 0)
 		return STEP_FAILED;
-	if (!task->control || task->net->ops->ports_up(task->net, ns, task->control, 1, err) == 0)
+	if (!task->control)
 		return STEP_DONE;
-	task->net->ops->namespaces_down(task->net, ns, &ignored);
-	return STEP_FAILED;
+	return verdict(task->net->ops->ports_up(task->net, ns, task->control, 1, err));
 }
 
 enum verdict
