@@ -306,7 +306,7 @@ const struct field event_list_params_fields[] = {
 
 const struct field event_subscribe_params_fields[] = {
 	{ "since", "first the kept events with a seq above this one; only what comes unless given",
-	  FIELD_INT, 0, AT(event_subscribe_params, since), 0, 0, -1 },
+	  FIELD_INT, 0, AT(event_subscribe_params, since), -1, 0, -1 },
 	TYPES(event_subscribe_params),
 	TOPOLOGY(event_subscribe_params, 0, "only events of this topology"),
 	{ "snapshot", "answer with the vnode list that is valid at seq", FIELD_BOOL, 0,
