@@ -177,8 +177,12 @@ limit_v1(pid_t guest, const char *domain, unsigned pids, struct vn_error *err)
 				      "limit processes: the cgroup controller pids is not mounted") : 0;
 	snprintf(parent, sizeof(parent), "%s", folder);
 	*strrchr(parent, '/') = '\0';
-	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(folder, 0755) < 0 && errno != EEXIST))
+	/* The parent goes with its last group, maybe that of another thread's guest, just now. */
+	do
+		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+			return vn_fail_errno(err, errno, "make the cgroup %s", parent);
+	while (mkdir(folder, 0755) < 0 && errno == ENOENT);
+	if (access(folder, F_OK) < 0)
 		return vn_fail_errno(err, errno, "make the cgroup %s", folder);
 	print_limit(pids, text, sizeof(text));
 	if (write_file(folder, "pids.max", text, err) < 0)
@@ -204,8 +208,11 @@ cgroup_remove(const char *domain)
 {
 	char folder[PATH_SIZE + 128];
 
-	if (pids_folder(domain, folder, sizeof(folder)) == 0)
-		rmdir(folder);
+	if (pids_folder(domain, folder, sizeof(folder)) < 0)
+		return;
+	rmdir(folder);
+	*strrchr(folder, '/') = '\0';
+	rmdir(folder);			/* stays as long as it holds others */
 }
 
 /* One line of /proc/PID/cgroup, "7:cpu,cpuacct:/path". A hierarchy that is not mounted cannot matter. */
