@@ -5,7 +5,10 @@
  */
 #include "backends/libvirt/stop.h"
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +18,8 @@
 #include "backends/libvirt/process.h"
 #include "proto/base/mem.h"
 
+#define HELD_MAX 32			/* sockets of one libvirt_lxc: it has three */
+#define CONTROLLER_MS 2000		/* it ends by itself when its init has */
 #define KILL_MS 10000			/* a process stuck in the kernel longer than this is an error */
 #define DESTROY_TRIES 3
 
@@ -64,6 +69,62 @@ stop_leftovers(struct lxc *lxc, const char *domain)
 	cgroup_remove(domain);
 }
 
+/* Copies of a controller's sockets, and the controller itself. */
+struct held {
+	int fds[HELD_MAX];
+	size_t n_fds;
+	int controller;
+};
+
+/*
+ * A controller that ends closes its socket, and libvirtd then answers nobody for 200 ms while it
+ * looks for processes that are gone already. With a copy of the socket open it learns of the end by
+ * our virDomainDestroy alone, which finds nothing to do.
+ */
+static void
+hold_sockets(const struct guest_id *id, struct held *held)
+{
+	vn_autofree char *path = vn_format("/proc/%d/fd", id->controller);
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+
+	held->controller = folder ? (int)syscall(SYS_pidfd_open, id->controller, 0) : -1;
+	/* Whoever is the parent of the guest's vnode-init is its controller. */
+	if (held->controller >= 0 && process_parent(id->init) != id->controller) {
+		close(held->controller);
+		held->controller = -1;
+	}
+	while (held->controller >= 0 && held->n_fds < HELD_MAX && (entry = readdir(folder))) {
+		char target[16] = "";
+
+		if (readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1) > 0 &&
+		    !strncmp(target, "socket:", 7)) {
+			int fd = (int)syscall(SYS_pidfd_getfd, held->controller,
+					      atoi(entry->d_name), 0);
+
+			if (fd >= 0)
+				held->fds[held->n_fds++] = fd;
+		}
+	}
+	if (folder)
+		closedir(folder);
+}
+
+static void
+await_controller(const struct held *held)
+{
+	if (held->controller >= 0)
+		process_await(held->controller, CONTROLLER_MS);
+}
+
+static void
+release_sockets(struct held *held)
+{
+	for (size_t i = 0; i < held->n_fds; i++)
+		close(held->fds[i]);
+	vn_close_at(&held->controller);
+}
+
 static void
 ask(const struct guest_id *id, unsigned grace_ms)
 {
@@ -88,26 +149,39 @@ find_processes(struct compute *self, const char *domain, const char *uuid, struc
 	return 0;
 }
 
+static int
+remove_domain(struct lxc *lxc, const char *domain, const char *uuid, struct vn_error *err)
+{
+	vn_auto(conn_lease) lease = { 0 };
+
+	if (lease_open(lxc->pool, &lease, err) == 0 && stop_domain(lease.conn, uuid, err) == 0)
+		return 0;
+	vn_error_prefix(err, "the guest has ended, but its domain '%s' stays", domain);
+	err->code = VN_E_BACKEND;
+	return -1;
+}
+
 int
 lxc_stop(struct compute *self, const char *domain, const char *uuid, const struct guest_id *id,
 	 unsigned grace_ms, struct vn_error *err)
 {
 	struct lxc *lxc = (struct lxc *)self;
 	struct guest_id who = { 0 };
-	vn_auto(conn_lease) lease = { 0 };
+	struct held held = { .controller = -1 };
+	int result;
 
 	if (id && id->init)
 		who = *id;
 	else if (find_processes(self, domain, uuid, &who, err) < 0)
 		return -1;
+	hold_sockets(&who, &held);
 	ask(&who, grace_ms);
-	if (stop_processes(&who, err) < 0)
-		return -1;
-	stop_leftovers(lxc, domain);
-	if (lease_open(lxc->pool, &lease, err) < 0 || stop_domain(lease.conn, uuid, err) < 0) {
-		vn_error_prefix(err, "the guest has ended, but its domain '%s' stays", domain);
-		err->code = VN_E_BACKEND;
-		return -1;
+	result = stop_processes(&who, err);
+	if (result == 0) {
+		await_controller(&held);
+		stop_leftovers(lxc, domain);
+		result = remove_domain(lxc, domain, uuid, err);
 	}
-	return 0;
+	release_sockets(&held);
+	return result;
 }

@@ -17,6 +17,7 @@ struct lab_guest {
 	struct guest_id id;
 	char domain[64], uuid[VN_UUID_TEXT], root[256], dir[256], netns[256], userns[256];
 	const char *argv[8];
+	int bare;			/* control socket of a start without the backend */
 	unsigned exits;
 	bool has_exited;
 	struct guest_exit exit;

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SYSTEMD_POWEROFF 38	/* SIGRTMIN+4: power off; SIGRTMIN is 34 for programs */
+
+#define ATTEMPTS 3			/* for a process that may just be setting its handlers up */
 
 static const struct {
 	const char *program;		/* what is executed: the last part of its path */
@@ -50,9 +53,17 @@ read_text(pid_t pid, const char *name, char *ret, size_t size)
 		close(fd);
 }
 
-/* A first process without a handler never sees a signal: the kernel drops it. */
 static bool
-hears(pid_t pid, int signal)
+is_waiting_for_signals(pid_t pid)
+{
+	char text[256];
+
+	read_text(pid, "syscall", text, sizeof(text));
+	return *text >= '0' && *text <= '9' && atoi(text) == SYS_rt_sigtimedwait;
+}
+
+static bool
+handles(pid_t pid, int signal)
 {
 	static const char *const masks[] = { "SigBlk:", "SigCgt:" };
 	char text[4096];
@@ -67,8 +78,18 @@ hears(pid_t pid, int signal)
 	return false;
 }
 
+/*
+ * A first process that neither handles nor blocks a signal never sees it: the kernel drops it. While
+ * one waits in sigtimedwait(2), as busybox does, /proc shows its signals as not blocked.
+ */
+static bool
+hears(pid_t pid, int signal)
+{
+	return is_waiting_for_signals(pid) || handles(pid, signal) || is_waiting_for_signals(pid);
+}
+
 int
-guest_ask(pid_t guest)
+guest_ask(pid_t guest, unsigned attempt)
 {
 	char program[64], name[64];
 	int ask = SIGTERM;
@@ -84,8 +105,11 @@ guest_ask(pid_t guest)
 		ask = inits[i].signal;
 		is_known = true;
 	}
-	if (is_known && !hears(guest, ask))
+	if (hears(guest, ask))
+		kill(guest, ask);
+	else if (!is_known && attempt >= ATTEMPTS)
+		kill(guest, SIGKILL);
+	else
 		return -1;
-	kill(guest, hears(guest, ask) ? ask : SIGKILL);
 	return 0;
 }

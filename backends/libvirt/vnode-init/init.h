@@ -48,9 +48,9 @@ int cgroup_enter_guest(const struct init *init);
 int guest_spawn(struct init *init);
 /*
  * ask.c: asks the guest to power off in the way its init understands; kills one that never hears.
- * Returns -1 when a known init is not ready to be asked yet.
+ * Returns -1 when it is not ready to be asked yet: to be tried again, with the next attempt's number.
  */
-int guest_ask(pid_t guest);
+int guest_ask(pid_t guest, unsigned attempt);
 
 /* status.c */
 void status_write(const char *word, int number);

@@ -189,7 +189,8 @@ reap(struct init *init, int *ret_status)
 static int
 watch_guest(struct init *init, struct console *console, int signals)
 {
-	int status = 0, wants_end = 0;
+	unsigned attempt = 0;		/* to ask it to end; 0 = nobody wants it to */
+	int status = 0;
 
 	for (;;) {
 		struct pollfd polls[1 + CONSOLE_POLLS] = { { .fd = signals, .events = POLLIN } };
@@ -198,13 +199,13 @@ watch_guest(struct init *init, struct console *console, int signals)
 
 		if (reap(init, &status))
 			return status;
-		if (poll(polls, n_polls, wants_end ? ASK_AGAIN_MS : -1) < 0)
+		if (poll(polls, n_polls, attempt ? ASK_AGAIN_MS : -1) < 0)
 			continue;
 		if (polls[0].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
 		    info.ssi_signo == SIGTERM)
-			wants_end = 1;
-		if (wants_end && guest_ask(init->guest) == 0)
-			wants_end = 0;
+			attempt = 1;
+		if (attempt && guest_ask(init->guest, attempt++) == 0)
+			attempt = 0;
 		console_work(console, polls + 1);
 	}
 }
