@@ -115,7 +115,7 @@ collect_ports(const struct job *job, struct lan_task *task, const struct lan *la
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		bool is_meant = !task->member || member->vnode->vmid == task->member;
 		bool before = was_up(job, member);
-		bool up = lan_up && (task->member ? task->up : before);
+		bool up = lan_up && (task->member || task->up ? task->up : before);
 
 		if (!is_meant || up != task->up || !stands(member->vnode))
 			continue;
@@ -215,23 +215,22 @@ undo_mtu(struct job *job, void *ctx, struct vn_error *err)
 	return change_mtu(task, task->mtu_before, err);
 }
 
-/* The model first: a crash between leaves a wish that the start makes true. */
+/* The model first: a crash between leaves a wish that the start makes true. Up means up: it also takes
+ * back what was said of single members. */
 static enum verdict
 set_wish(struct job *job, struct lan_task *task, bool up)
 {
 	struct lan *lan = job_lan(job);
 	bool found = false;
 
-	if (!task->member) {
+	if (!task->member)
 		lan_set_up(lan, up);
-		return STEP_DONE;
-	}
 	vn_list_each(struct member, member, &lan->members, in_lan)
-		if (member->vnode->vmid == task->member) {
+		if (task->member ? member->vnode->vmid == task->member : up && !member->up) {
 			member_set_up(member, up);
 			found = true;
 		}
-	return found ? STEP_DONE : STEP_FAILED;
+	return found || !task->member ? STEP_DONE : STEP_FAILED;
 }
 
 static enum verdict
@@ -253,10 +252,9 @@ undo_wish(struct job *job, void *ctx, struct vn_error *err)
 	(void)err;
 	if (!task->member)
 		lan_set_up(job_lan(job), json_is_true(json_object_get(job->data, "lan_up")));
-	else
-		vn_list_each(struct member, member, &job_lan(job)->members, in_lan)
-			if (member->vnode->vmid == task->member)
-				member_set_up(member, was_up(job, member));
+	vn_list_each(struct member, member, &job_lan(job)->members, in_lan)
+		if (member->up != was_up(job, member))
+			member_set_up(member, was_up(job, member));
 	return STEP_DONE;
 }
 

@@ -1,5 +1,6 @@
 /* vnoded(8): options, signals, the loop. */
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -237,11 +238,21 @@ run(struct options *options)
 	return status;
 }
 
+static void *
+allocate(size_t size)
+{
+	return vn_realloc_array(NULL, 1, size);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct options options;
-	int status = configure(argc, argv, &options);
+	int status;
+
+	json_set_alloc_funcs(allocate, free);	/* without memory it ends the process, as everywhere */
+	mallopt(M_ARENA_MAX, 2);		/* many threads that mostly wait need no heap each */
+	status = configure(argc, argv, &options);
 
 	if (status < 0) {
 		signal(SIGPIPE, SIG_IGN);
