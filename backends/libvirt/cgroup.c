@@ -106,6 +106,36 @@ cgroup_find(pid_t pid, const char *controller, char *ret, size_t size, bool *ret
 	return find_in(pid, "", ret, size);
 }
 
+static void
+strip(char *path, const char *last)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash && !strcmp(slash + 1, last))
+		*slash = '\0';
+}
+
+static bool
+has_file(const char *folder, const char *name)
+{
+	vn_autofree char *path = vn_format("%s/%s", folder, name);
+
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * Version 2: from vnode-init's group to the container's that has the file. vnode-init has moved to
+ * its leaf "init", below the group "libvirt" in which libvirt_lxc stays; the controllers that libvirt
+ * does not use itself end above that one.
+ */
+static void
+climb_to(char *folder, const char *name)
+{
+	strip(folder, "init");
+	if (!has_file(folder, name))
+		strip(folder, "libvirt");
+}
+
 int
 cgroup_open_oom(pid_t pid)
 {
@@ -114,6 +144,8 @@ cgroup_open_oom(pid_t pid)
 
 	if (cgroup_find(pid, "memory", folder, sizeof(folder), &v2) < 0)
 		return -1;
+	if (v2)
+		climb_to(folder, "memory.events");
 	snprintf(path, sizeof(path), "%s/%s", folder, v2 ? "memory.events" : "memory.oom_control");
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
@@ -138,15 +170,12 @@ print_limit(unsigned pids, char *ret, size_t size)
 		snprintf(ret, size, "max");
 }
 
-/* vnode-init has moved from libvirt's group to its leaf "init", and the guest to "guest". */
 static int
 limit_v2(char *folder, unsigned pids, struct vn_error *err)
 {
 	char text[16];
-	char *leaf = strrchr(folder, '/');
 
-	if (leaf && !strcmp(leaf, "/init"))
-		*leaf = '\0';
+	climb_to(folder, "pids.max");
 	print_limit(pids, text, sizeof(text));
 	if (write_file(folder, "pids.max", text, err) == 0)
 		return 0;
