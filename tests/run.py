@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs tests of a build folder through meson and says what each counted.
 
-usage: run.py BUILD SUITE [--only NAME,...] [--each WRAPPER] [--wrapper COMMAND] [--tally FILE] [--label WORD]
-  --each     run every test by itself as WRAPPER meson test ... (a fresh libvirtd for each)
+usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+  --only     these tests of the suite
+  --alone    one test at a time, and show each when it has ended
   --wrapper  run the test programs through a command
   --tally    add "PASSED FAILED" to this file, for a sum over several runs
 
@@ -13,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 
@@ -37,15 +37,20 @@ def counts(text, is_good):
 
 
 class Test:
-	def __init__(self, build, row):
+	def __init__(self, row, files):
 		self.name = row["name"]
 		self.suites = [suite.split(":")[-1] for suite in row["suite"]]
-		self.files = [os.path.relpath(word, build) for word in row["cmd"] if word.startswith(build + "/")]
+		self.files = [file for target in row["depends"] for file in files[target]]
+
+
+def introspect(build, what):
+	return json.loads(subprocess.check_output(["meson", "introspect", "--" + what, build]))
 
 
 def tests_of(build, suite, only):
-	listed = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
-	tests = [Test(build, row) for row in listed]
+	files = {row["id"]: [os.path.relpath(file, build) for file in row["filename"]]
+		for row in introspect(build, "targets")}
+	tests = [Test(row, files) for row in introspect(build, "tests")]
 	tests = [test for test in tests if suite in test.suites and (not only or test.name in only)]
 	missing = set(only) - {test.name for test in tests}
 	if not tests or missing:
@@ -55,17 +60,19 @@ def tests_of(build, suite, only):
 
 def compile_tests(build, tests):
 	"""Only what these tests run: a build with sanitizers cannot link the static programs."""
-	targets = sorted({file for test in tests for file in test.files if not file.endswith(".py")})
+	targets = sorted({file for test in tests for file in test.files})
+	if not targets:
+		return
 	result = subprocess.run(["ninja", "-C", build] + targets, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
 		text=True)
 	if result.returncode != 0:
 		sys.exit("run.py: cannot build %s:\n%s" % (build, result.stdout))
 
 
-def run(build, suite, tests, before, wrapper):
+def run(build, suite, tests, wrapper):
 	"""Runs meson once; returns its records by name."""
 	base = os.path.join(build, "meson-logs", "run-%d" % os.getpid())
-	command = before + ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
+	command = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
 		os.path.basename(base)]
 	if wrapper:
 		command += ["--wrapper", wrapper]
@@ -102,7 +109,7 @@ def main():
 	parser.add_argument("build")
 	parser.add_argument("suite")
 	parser.add_argument("--only", default="")
-	parser.add_argument("--each", default="")
+	parser.add_argument("--alone", action="store_true")
 	parser.add_argument("--wrapper", default="")
 	parser.add_argument("--tally")
 	parser.add_argument("--label", default="")
@@ -110,10 +117,9 @@ def main():
 	build = os.path.realpath(options.build)
 	tests = tests_of(build, options.suite, [name for name in options.only.split(",") if name])
 	compile_tests(build, tests)
-	before = shlex.split(options.each)
 	total = [0, 0]
-	for batch in [[test] for test in tests] if before else [tests]:
-		records = run(build, options.suite, batch, before, options.wrapper)
+	for batch in [[test] for test in tests] if options.alone else [tests]:
+		records = run(build, options.suite, batch, options.wrapper)
 		for test in batch:
 			record = records[test.name]
 			passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
