@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs tests of a build folder through meson and says what each counted.
 
-usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--slow] [--wrapper COMMAND] [--tally FILE] [--label WORD]
   --only     these tests of the suite
   --alone    one test at a time, and show each when it has ended
+  --slow     ten times the time before a test counts as hanging
   --wrapper  run the test programs through a command
   --tally    add "PASSED FAILED" to this file, for a sum over several runs
 
@@ -69,16 +70,18 @@ def compile_tests(build, tests):
 		sys.exit("run.py: cannot build %s:\n%s" % (build, result.stdout))
 
 
-def run(build, suite, tests, wrapper):
+def run(build, suite, tests, options):
 	"""Runs meson once; returns its records by name."""
 	base = os.path.join(build, "meson-logs", "run-%d" % os.getpid())
 	command = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
 		os.path.basename(base)]
-	if wrapper:
-		command += ["--wrapper", wrapper]
+	if options.wrapper:
+		command += ["--wrapper", options.wrapper]
+	if options.slow:
+		command += ["--timeout-multiplier", "10"]
 	result = subprocess.run(command + [test.name for test in tests], stdout=subprocess.PIPE,
 		stderr=subprocess.STDOUT, text=True)
-	log = base + ("-" + os.path.basename(wrapper.split()[0]) if wrapper else "") + ".json"
+	log = base + ("-" + os.path.basename(options.wrapper.split()[0]) if options.wrapper else "") + ".json"
 	try:
 		with open(log) as file:
 			records = [json.loads(line) for line in file]
@@ -110,6 +113,7 @@ def main():
 	parser.add_argument("suite")
 	parser.add_argument("--only", default="")
 	parser.add_argument("--alone", action="store_true")
+	parser.add_argument("--slow", action="store_true")
 	parser.add_argument("--wrapper", default="")
 	parser.add_argument("--tally")
 	parser.add_argument("--label", default="")
@@ -119,7 +123,7 @@ def main():
 	compile_tests(build, tests)
 	total = [0, 0]
 	for batch in [[test] for test in tests] if options.alone else [tests]:
-		records = run(build, options.suite, batch, options.wrapper)
+		records = run(build, options.suite, batch, options)
 		for test in batch:
 			record = records[test.name]
 			passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
