@@ -248,6 +248,7 @@ load_set(struct job *job, struct vn_error *err)
 			  (change->members &&
 			   !json_equal(change->members, json_object_get(job->data,
 									"members_before")));
+	job->abort_flag = &change->task.stop;
 	change->network_stood = change->task.network_stands;
 	change->task.halt = change->task.boot = change->restart && change->was_running;
 	return change;
@@ -325,7 +326,7 @@ undo_halt(struct job *job, void *ctx, struct vn_error *err)
 		return STEP_DONE;
 	}
 	if (task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid, NULL, 0,
-				     err) < 0 ||
+				     err) < 0 || !step_goes_on(task, err) ||
 	    step_pre_config(job, ctx, err) == STEP_FAILED ||
 	    step_control_network(job, ctx, err) == STEP_FAILED ||
 	    step_exp_network(job, ctx, err) == STEP_FAILED ||
@@ -473,7 +474,8 @@ swap_forwards(struct change *change, const struct forward_spec *down, size_t n_d
 
 	if (!change->was_running)
 		return STEP_DONE;
-	if (n_down && net->ops->forwards_down(net, down, n_down, err) < 0)
+	if (n_down && (net->ops->forwards_down(net, down, n_down, err) < 0 ||
+		       !step_goes_on(&change->task, err)))
 		return STEP_FAILED;
 	return n_up && net->ops->forwards_up(net, up, n_up, err) < 0 ? STEP_FAILED : STEP_DONE;
 }

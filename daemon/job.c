@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/recovery.h"
 
 #define DEADLINE_TICKS 4		/* how often a deadline is looked at: it cannot see the queue */
 
@@ -20,6 +21,7 @@ struct step_work {
 	struct daemon *daemon;
 	const struct verb *verb;
 	int64_t job;			/* 0 once abandoned */
+	int64_t lost_job;		/* that gave up on it */
 	step_fn *fn;
 	void *ctx;			/* owned until the work is back */
 	struct vn_error err;
@@ -30,6 +32,7 @@ struct step_work {
 };
 
 static void advance(struct job *job);
+static void fence(struct daemon *daemon, int64_t id);
 
 static void
 on_advance(void *arg)
@@ -69,6 +72,8 @@ current_timing(struct job *job)
 static void
 begin_unwind(struct job *job, const struct vn_error *why)
 {
+	if (job->abort_flag)
+		__atomic_store_n(job->abort_flag, false, __ATOMIC_RELAXED);
 	job->err = job->cancelled && job->why.code != VN_OK ? job->why : *why;
 	job_note(job, "error", error_object(&job->err));
 	job->state = JOB_UNDOING;
@@ -93,6 +98,16 @@ pick_step(struct job *job)
 		if (job->verb->steps[job->at - 1].undo)
 			return true;
 	return false;
+}
+
+/* From here on only forward: a cancelling that came too late is forgotten. */
+static void
+commit(struct job *job)
+{
+	job->committed = true;
+	job->cancelled = false;
+	if (job->abort_flag)
+		__atomic_store_n(job->abort_flag, false, __ATOMIC_RELAXED);
 }
 
 /* Takes the verdict of the current step into account; the caller advances. */
@@ -125,7 +140,8 @@ settle(struct job *job, enum verdict verdict, const struct vn_error *err)
 			job->failed_at = ++job->at;
 		begin_unwind(job, err);
 	} else {
-		job->committed |= step->flags & STEP_COMMIT;
+		if (step->flags & STEP_COMMIT)
+			commit(job);
 		job->at++;
 	}
 }
@@ -265,12 +281,32 @@ free_work(struct step_work *work)
 }
 
 static void
+on_lost_job_end(void *arg, struct job *job)
+{
+	(void)arg;
+	fence(job->daemon, job->parent);
+}
+
+/* What came late is looked for when nobody who may still undo it holds the object: after the outermost. */
+static void
+fence(struct daemon *daemon, int64_t id)
+{
+	struct job *job = job_find(daemon, id);
+
+	if (job)
+		job_watch(job, on_lost_job_end, NULL);
+	else
+		recovery_sweep(daemon);
+}
+
+static void
 on_step_lost(struct work *base)
 {
 	struct step_work *work = vn_container_of(base, struct step_work, work);
 
 	vn_log_warning("job", "a call given up on came back: %s",
 		       work->verdict == STEP_DONE ? "it succeeded late" : work->err.text);
+	fence(work->daemon, work->lost_job);
 	free_work(work);
 }
 
@@ -297,6 +333,10 @@ give_up(struct job *job, const struct step *step)
 
 	vn_fail(&err, VN_E_TIMEOUT, "'%s' did not end in time; whether it took effect is unknown",
 		step->name);
+	if (job->abort_flag)	/* in the context that goes with the work: it is to do no more */
+		__atomic_store_n(job->abort_flag, true, __ATOMIC_RELAXED);
+	job->abort_flag = NULL;
+	work->lost_job = work->job;
 	work->job = 0;
 	pool_abandon(&work->work);	/* work->ctx goes with it */
 	job->ctx = job->verb->load(job, &again);
@@ -657,6 +697,16 @@ void
 job_note(struct job *job, const char *key, VN_TAKES json_t *value)
 {
 	json_object_set_new(job->data, key, value);
+}
+
+size_t
+jobs_lost(const struct jobs *jobs)
+{
+	size_t count = 0;
+
+	vn_list_each(const struct step_work, work, &jobs->works, link)
+		count += !work->job;
+	return count;
 }
 
 size_t

@@ -120,6 +120,8 @@ void jobs_close(struct jobs *jobs);
  * Errors: VN_E_UNSUPPORTED a journal of an unknown verb or version; the text says the cure. */
 int jobs_load(struct daemon *daemon, bool rebooted, struct vn_error *err);
 void jobs_resume(struct daemon *daemon);
+/* Steps given up on whose call has not come back yet. */
+size_t jobs_lost(const struct jobs *jobs);
 /* Number of jobs that have not ended. */
 size_t jobs_active(const struct jobs *jobs);
 struct vn_list *jobs_list(struct jobs *jobs);	/* of struct job by `link`, oldest first */

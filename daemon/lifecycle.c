@@ -98,6 +98,7 @@ load(struct job *job, struct vn_error *err)
 		task_free(task);
 		return NULL;
 	}
+	job->abort_flag = &task->stop;
 	task->force = json_is_true(json_object_get(job->params, "force"));
 	if (json_object_get(job->params, "grace_ms"))
 		task->grace_ms = (unsigned)json_integer_value(json_object_get(job->params,
@@ -145,7 +146,7 @@ load_reboot(struct job *job, struct vn_error *err)
 	return load_in_state(job, VNODE_STOPPING, true, true, err);
 }
 
-/* Boots again only what ran, as noted when the job was made. */
+/* Boots what ran or is to run, as noted when the job was made. */
 static void *
 load_reload(struct job *job, struct vn_error *err)
 {
@@ -154,7 +155,7 @@ load_reload(struct job *job, struct vn_error *err)
 
 	if (vnode && !json_object_get(job->data, "boot"))
 		job_note(job, "boot", json_boolean(vnode->observed == VNODE_RUNNING ||
-			 (vnode->observed == VNODE_FAILED && vnode->wanted == VNODE_RUNNING)));
+					   vnode->wanted == VNODE_RUNNING));
 	boot = json_is_true(json_object_get(job->data, "boot"));
 	if (vnode && job->state == JOB_QUEUED)
 		vnode->runtime.injected[0] = '\0';	/* the fresh disk has none of it */

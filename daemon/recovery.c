@@ -158,15 +158,22 @@ recovery_begin(struct daemon *daemon, void (*on_end)(void *arg, const struct vn_
 }
 
 void
-recovery_on_link(struct daemon *daemon, bool up, const char *text)
+recovery_sweep(struct daemon *daemon)
 {
 	struct vn_error err = { 0 };
 
+	if (daemon->ready &&
+	    job_begin(daemon, &verb_host_recover, NULL, 0, json_object(), NULL, &err) < 0)
+		event_warn(daemon, "what is there cannot be looked at: %s", err.text);
+}
+
+void
+recovery_on_link(struct daemon *daemon, bool up, const char *text)
+{
 	if (!up) {
 		event_warn(daemon, "%s", text);
 		return;
 	}
 	vn_log_info("host", "%s", text);
-	if (daemon->ready)
-		job_begin(daemon, &verb_host_recover, NULL, 0, json_object(), NULL, &err);
+	recovery_sweep(daemon);
 }

@@ -14,5 +14,7 @@ bool recovery_mark_reboot(struct daemon *daemon);
  * the daemon is ready, or with why it cannot start. */
 int recovery_begin(struct daemon *daemon, void (*on_end)(void *arg, const struct vn_error *err),
 		   void *arg, struct vn_error *err);
+/* Compares what is with the rows once more: for what a call given up on may have done late. */
+void recovery_sweep(struct daemon *daemon);
 /* The hypervisor's daemon is back: what it lost or forgot meanwhile is looked at again. */
 void recovery_on_link(struct daemon *daemon, bool up, const char *text);

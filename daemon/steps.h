@@ -13,5 +13,7 @@ step_fn step_create, undo_create, step_pre_config, undo_pre_config, step_control
 step_fn step_image, step_resolve, undo_resolve, step_respec, undo_respec, step_network_done, step_resources, step_post_config, undo_post_config,
 	step_begin_halt, step_begin_boot;
 
+/* To be asked between two calls of one step: false, with err, when the job has given the step up. */
+bool step_goes_on(const struct task *task, struct vn_error *err);
 /* The vnode of a job; NULL when it is gone. */
 struct vnode *job_vnode(const struct job *job);

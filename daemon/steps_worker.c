@@ -15,6 +15,15 @@ verdict(int status)
 	return status < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+bool
+step_goes_on(const struct task *task, struct vn_error *err)
+{
+	if (!__atomic_load_n(&task->stop, __ATOMIC_RELAXED))
+		return true;
+	vn_fail(err, VN_E_CANCELLED, "cancelled");
+	return false;
+}
+
 enum verdict
 step_create(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -52,7 +61,8 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 		return STEP_DONE;
 	plain.userns = NULL;
 	if (task->disk->ops->unmount(task->disk, &plain, err) < 0 ||	/* whatever stood there */
-	    task->disk->ops->mount(task->disk, &plain, root, err) < 0)
+	    !step_goes_on(task, err) ||
+	    task->disk->ops->mount(task->disk, &plain, root, err) < 0 || !step_goes_on(task, err))
 		return STEP_FAILED;
 	task->files[0].text = hosts = hosts_file(task->hosts_near, task->hosts);
 	status = task->disk->ops->inject(task->disk, &plain, task->files, task->n_files, err);
@@ -84,7 +94,7 @@ step_control_network(struct job *job, void *ctx, struct vn_error *err)
 	(void)job;
 	if (task->network_stands || !task->boot)
 		return STEP_DONE;
-	if (task->net->ops->namespaces_up(task->net, ns, err) < 0)
+	if (task->net->ops->namespaces_up(task->net, ns, err) < 0 || !step_goes_on(task, err))
 		return STEP_FAILED;
 	if (!task->control)
 		return STEP_DONE;
@@ -186,7 +196,9 @@ step_boot(struct job *job, void *ctx, struct vn_error *err)
 	if (!task->boot)
 		return STEP_DONE;
 	if (task->disk->ops->unmount(task->disk, &task->disk_spec, err) < 0 ||
-	    task->disk->ops->mount(task->disk, &task->disk_spec, root, err) < 0)
+	    !step_goes_on(task, err) ||
+	    task->disk->ops->mount(task->disk, &task->disk_spec, root, err) < 0 ||
+	    !step_goes_on(task, err))
 		return STEP_FAILED;
 	task->guest.root = root;
 	status = task->compute->ops->start(task->compute, &task->guest, &task->id, err);
@@ -253,7 +265,8 @@ step_reload(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)job;
 	task->files_stand = false;
-	if (task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0)
+	if (task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0 ||
+	    !step_goes_on(task, err))
 		return STEP_FAILED;
 	return verdict(task->disk->ops->create(task->disk, &task->disk_spec, err));
 }
@@ -263,7 +276,7 @@ step_destroy(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
-	if (undo_network(job, ctx, err) == STEP_FAILED ||
+	if (undo_network(job, ctx, err) == STEP_FAILED || !step_goes_on(task, err) ||
 	    task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0)
 		return STEP_FAILED;
 	return undo_devices(job, ctx, err);

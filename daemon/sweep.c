@@ -34,6 +34,7 @@ struct recover_task {
 	size_t n_mend;
 	struct forward_spec *forwards;
 	size_t n_forwards;
+	bool starting;			/* no other job is at work yet */
 	bool trash;
 	unsigned removed, mended;
 };
@@ -68,6 +69,7 @@ load(struct job *job, struct vn_error *err)
 	task->net = job->daemon->net;
 	task->disk = job->daemon->disk;
 	task->run_dir = job->daemon->env.run_dir;
+	task->starting = !job->daemon->ready;
 	memcpy(task->computes, job->daemon->computes, sizeof(task->computes));
 	return task;
 }
@@ -144,20 +146,30 @@ is_expected_net(const struct daemon *daemon, const struct net_found *found)
 }
 
 static bool
-is_expected_disk(const struct daemon *daemon, const struct disk_found *found)
+is_image_at_work(const struct daemon *daemon)
+{
+	vn_list_each(struct image, image, &daemon->model->images, link)
+		if (image->lock.holder)
+			return true;
+	return false;
+}
+
+static bool
+is_expected_disk(const struct daemon *daemon, bool starting, const struct disk_found *found)
 {
 	struct vnode *vnode = vnode_by_vmid(daemon, found->vmid);
 
 	switch (found->kind) {
 	case DISK_IMAGE:
-		return image_digest_is_used(daemon, found->name);
+		return image_digest_is_used(daemon, found->name) ||
+		       (!starting && is_image_at_work(daemon));
 	case DISK_VNODE:
 		return vnode;
 	case DISK_MOUNT:
 		return vnode && (vnode->observed == VNODE_MOUNTED || vnode->lock.holder);
 	case DISK_IMAGE_PARTIAL:
 	case DISK_TRASH:
-		return false;
+		return !starting;	/* someone may just be emptying or filling it */
 	}
 	return true;
 }
@@ -183,7 +195,7 @@ choose_gone(struct job *job, struct recover_task *task)
 			task->net_gone[task->n_net_gone++] = task->net_found[i];
 	task->disk_gone = vn_alloc_array(task->n_disk, sizeof(*task->disk_gone));
 	for (size_t i = 0; i < task->n_disk; i++) {
-		if (is_expected_disk(daemon, &task->disk_found[i]) ||
+		if (is_expected_disk(daemon, task->starting, &task->disk_found[i]) ||
 		    (task->disk_found[i].kind == DISK_MOUNT &&
 		     !may_remove(job, vnode_by_vmid(daemon, task->disk_found[i].vmid))))
 			continue;
@@ -399,6 +411,8 @@ step_mend(struct job *job, void *ctx, struct vn_error *err)
 	(void)job;
 	for (size_t i = 0; i < task->n_mend; i++)
 		mend(task, &task->mend[i]);
+	if (!task->starting)
+		return STEP_DONE;	/* rules made since the comparison would be lost */
 	return task->net->ops->forwards_sync(task->net, task->forwards, task->n_forwards, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
 }

@@ -37,8 +37,8 @@ struct task {
 	bool network_stands;		/* made and checked in this boot of the machine */
 	bool files_stand;		/* already in the guest as they are to be */
 
-	/* what it did */
-	bool mounted;
+	/* set atomically from the loop: the job is cancelled, or has given up on the step that runs */
+	bool stop;
 };
 
 /* Errors: VN_E_UNSUPPORTED no such backend (path /backend). */
