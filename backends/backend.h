@@ -332,7 +332,7 @@ struct net {
  */
 struct disk_spec {
 	int64_t vmid;
-	const char *uuid;
+	const char *uuid;		/* NULL, for destroy and unmount: whoever's it was */
 	const char *image_sha256;
 	const char *userns;		/* as in ns_ref: NULL = privileged, ids not shifted */
 	uint32_t idmap_base;

@@ -46,7 +46,7 @@ folder_check(const char *path, const struct disk_spec *spec, const char *image, 
 	owner = files_read_json(owner_path);
 	if (owner)
 		json_unpack(owner, "{s?s, s?s}", "uuid", &uuid, "image", &of_image);
-	is_own = !strcmp(uuid, spec->uuid);
+	is_own = !spec->uuid || !strcmp(uuid, spec->uuid);
 	is_image = !image || !strcmp(of_image, image);
 	json_decref(owner);
 	if (!is_own)

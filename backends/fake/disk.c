@@ -227,7 +227,7 @@ check_own(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 {
 	struct vdisk *disk = disk_find(call->world, spec->vmid);
 
-	if (disk && strcmp(disk->uuid, spec->uuid) != 0)
+	if (disk && spec->uuid && strcmp(disk->uuid, spec->uuid) != 0)
 		return vn_fail(err, VN_E_EXISTS, "disk %lld belongs to another vnode; remove it",
 			       (long long)spec->vmid);
 	return 0;
@@ -342,7 +342,7 @@ fake_unmount(struct disk *self, const struct disk_spec *spec, struct vn_error *e
 	if (call_begin(&call, handle_of(self), "disk.unmount", spec->vmid, CALL_CHANGES, err) < 0)
 		return -1;
 	disk = disk_find(call.world, spec->vmid);
-	if (disk && strcmp(disk->uuid, spec->uuid) == 0)
+	if (disk && (!spec->uuid || strcmp(disk->uuid, spec->uuid) == 0))
 		free(vn_take_ptr(&disk->mount));
 	return call_end(&call, 0, err);
 }
