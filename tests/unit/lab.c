@@ -33,14 +33,14 @@ set(struct config *config, const char *format, const char *value)
 }
 
 static void
-add_client(struct lab *lab)
+add_client(struct lab *lab, uid_t uid, enum role role)
 {
 	struct vn_error err = { 0 };
 	int ends[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	lab->fd = ends[0];
-	ck_assert_msg(control_add(lab->daemon->control, ends[1], 0, ROLE_ADMIN, &err) == 0, "%s",
+	ck_assert_msg(control_add(lab->daemon->control, ends[1], uid, role, &err) == 0, "%s",
 		      err.text);
 }
 
@@ -54,6 +54,13 @@ drop_client(struct lab *lab)
 	json_array_clear(lab->heard);
 	while (lab->n_fds)
 		close(lab->fds[--lab->n_fds]);
+}
+
+void
+lab_connect(struct lab *lab, uid_t uid, enum role role)
+{
+	drop_client(lab);
+	add_client(lab, uid, role);
 }
 
 /* Runs in the middle of a call of the world: from here on nothing reaches the database. */
@@ -97,7 +104,7 @@ lab_open(struct lab *lab)
 	lab->crashed = false;
 	ck_assert_msg(daemon_open(&config, &backends, lab->loop, &lab->daemon, &err) == 0, "%s",
 		      err.text);
-	add_client(lab);
+	add_client(lab, 0, ROLE_ADMIN);
 	while (!lab->daemon->ready && !lab->daemon->failed)
 		if (!lab_turn(lab))
 			return false;
@@ -111,6 +118,8 @@ end_life(struct lab *lab, void (*end)(struct daemon *daemon))
 	struct daemon *daemon = lab->daemon;
 
 	ck_assert_ptr_nonnull(daemon);
+	while (jobs_lost(daemon->jobs))		/* an end without them would be the test's as well */
+		loop_run_once(lab->loop, true);
 	drop_client(lab);
 	end(daemon);
 	lab->daemon = NULL;
@@ -234,14 +243,31 @@ lab_settle(struct lab *lab)
 	}
 }
 
-void
+bool
 lab_await_hang(struct lab *lab)
 {
 	while (!world_hanging(lab->world)) {
-		if (!loop_run_once(lab->loop, false) && !store_is_pending(lab->daemon->store))
-			world_await_hang(lab->world);
+		bool is_active = jobs_active(lab->daemon->jobs) ||
+				 store_is_pending(lab->daemon->store);
+
 		ck_assert(!has_crashed(lab));
+		/* The pool's threads tell the loop of their ends, but not that they hang. */
+		if (!loop_run_once(lab->loop, false) && !is_active)
+			return false;
 	}
+	while (loop_run_once(lab->loop, false))
+		;
+	return true;
+}
+
+void
+lab_release(struct lab *lab)
+{
+	world_fault_clear(lab->world);
+	world_release(lab->world);
+	while (jobs_lost(lab->daemon->jobs))
+		loop_run_once(lab->loop, true);
+	ck_assert(lab_settle(lab));
 }
 
 void

@@ -47,8 +47,12 @@ void lab_reboot(struct lab *lab);
 bool lab_turn(struct lab *lab);
 /* Until no job is active, all is committed and nothing is left to run; false: crashed. */
 bool lab_settle(struct lab *lab);
-/* Until this call hangs, which every test that asks for one must see. */
-void lab_await_hang(struct lab *lab);
+/* Until a call hangs, or (false) all is quiet without one. */
+bool lab_await_hang(struct lab *lab);
+/* Lets hanging calls go on, also those that were given up on, and settles. */
+void lab_release(struct lab *lab);
+/* Another client in place of the one there was. */
+void lab_connect(struct lab *lab, uid_t uid, enum role role);
 /* Moves the clock and runs what fell due. */
 void lab_advance(struct lab *lab, uint64_t ms);
 
