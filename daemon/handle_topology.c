@@ -33,7 +33,7 @@ apply(struct call *call, const struct topology_apply_params *p, json_t *plan, st
 	topology = topology_find(daemon, json_string_value(json_object_get(plan, "topology")));
 	kept = json_incref(params);
 	status = job_answer(call, &p->change, &verb_topology_apply, params, err);
-	/* Refused, or a repeated request that met its first job: the rows have no job. */
+	/* Refused: the rows have no job. */
 	if (status < 0 || !job_find(daemon, topology->lock.holder) ||
 	    job_find(daemon, topology->lock.holder)->params != kept)
 		apply_abandon(daemon, kept);
@@ -53,7 +53,7 @@ handle_topology_apply(struct call *call, const void *params, struct vn_error *er
 	json_t *plan;
 	int status;
 
-	if (topology && topology->lock.holder && !p->change.request_id) {
+	if (topology && topology->lock.holder) {
 		call_error_job(call, topology->lock.holder);
 		return vn_fail(err, VN_E_BUSY, "topology '%s' is held by job %" PRId64 "; wait for it "
 			       "with job.wait or end it with job.cancel", name, topology->lock.holder);

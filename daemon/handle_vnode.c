@@ -58,6 +58,8 @@ answer_verb(struct call *call, const struct change_params *change, const char *r
 	vnode = vnode_by_vmid(call_daemon(call), vmid);
 	if (status == 0 && vnode && wanted != VNODE_PAUSED)
 		vnode_set_wanted(vnode, wanted);
+	if (status == 0 && vnode && wanted == VNODE_RUNNING)
+		vnode->restarts = 0;	/* booted by hand: it has all its tries again */
 	return status;
 }
 
@@ -153,7 +155,7 @@ handle_vnode_create(struct call *call, const void *params, struct vn_error *err)
 	if (job_answer(call, &p->change, &verb_vnode_create, vnode_job_params(vnode), err) == 0 &&
 	    vnode->lock.holder)
 		return 0;
-	/* Refused, or a repeated request that met its first job: the new object has no job. */
+	/* Refused: the new object has no job. */
 	vnode = vnode_by_vmid(daemon, vmid);
 	if (vnode && !vnode->lock.holder && vnode->observed == VNODE_ABSENT) {
 		vnode_remove(vnode);

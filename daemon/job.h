@@ -134,7 +134,12 @@ int job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent
 	      VN_TAKES json_t *params, struct job **ret, struct vn_error *err);
 
 /*
- * What every changing handler ends with: looks the request_id up, makes the job and answers the call
+ * Before any changing handler: a call that was made before under its request_id gets the job that it made
+ * then. Returns 1 answered, 0 it is new, -1 refused with err (the same id, but another call).
+ */
+int job_answer_repeated(struct call *call, const struct change_params *change, struct vn_error *err);
+/*
+ * What every changing handler ends with: remembers the request_id, makes the job and answers the call
  * now or when the job ends. params is taken. Returns 0, or -1 with err.
  */
 int job_answer(struct call *call, const struct change_params *change, const struct verb *verb,

@@ -227,6 +227,19 @@ record_request(struct call *call, const struct change_params *change, const char
 }
 
 int
+job_answer_repeated(struct call *call, const struct change_params *change, struct vn_error *err)
+{
+	vn_autofree char *key = NULL;
+	char digest[DIGEST_TEXT];
+
+	if (!change->request_id)
+		return 0;
+	key = vn_format("%d/%s", (int)call_uid(call), change->request_id);
+	digest_call(call_method(call)->name, call_params(call), digest);
+	return answer_repeated(call, change, key, digest, err);
+}
+
+int
 job_answer(struct call *call, const struct change_params *change, const struct verb *verb,
 	   VN_TAKES json_t *params, struct vn_error *err)
 {
@@ -236,15 +249,8 @@ job_answer(struct call *call, const struct change_params *change, const struct v
 	struct job *job;
 
 	if (change->request_id) {
-		int known;
-
 		key = vn_format("%d/%s", (int)call_uid(call), change->request_id);
 		digest_call(call_method(call)->name, call_params(call), digest);
-		known = answer_repeated(call, change, key, digest, err);
-		if (known) {
-			json_decref(params);
-			return known < 0 ? -1 : 0;
-		}
 	}
 	if (change->timeout_ms)
 		json_object_set_new(params, "timeout_ms", json_integer(change->timeout_ms));

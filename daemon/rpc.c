@@ -5,7 +5,7 @@
  */
 #include <assert.h>
 
-#include "daemon/daemon.h"
+#include "daemon/job.h"
 #include "daemon/log.h"
 #include "daemon/roles.h"
 #include "daemon/session_inner.h"
@@ -45,11 +45,23 @@ check_role(const struct call *call, const struct method *method, struct vn_error
 	return 0;
 }
 
-/* Returns what the handler returned, or -1. */
+static const struct change_params *
+change_of(const struct method *method, const void *params)
+{
+	const struct field *field = method->fields;
+
+	while (field->fields != change_params_fields)
+		field++;		/* every method that changes something has them */
+	return (const void *)((const char *)params + field->offset);
+}
+
+/* Returns what the handler returned, or -1. A repeated request is answered before anything is looked up:
+ * what it names may be gone by its own doing. */
 static int
 dispatch(struct call *call, const struct request *request, struct vn_error *err)
 {
 	const struct method *method = method_find(request->method);
+	int known;
 	void *params;
 
 	if (check_role(call, method, err) < 0)
@@ -65,6 +77,11 @@ dispatch(struct call *call, const struct request *request, struct vn_error *err)
 		return -1;
 	call->params = json_is_object(request->params) ? json_incref(request->params)
 						       : json_object();
+	if ((method->flags & METHOD_CHANGES) && call->daemon->jobs) {
+		known = job_answer_repeated(call, change_of(method, params), err);
+		if (known)
+			return known < 0 ? -1 : 0;
+	}
 	return handlers[method - methods](call, params, err);
 }
 
