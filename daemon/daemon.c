@@ -217,6 +217,7 @@ open_model(struct daemon *daemon, struct vn_error *err)
 	    model_open(daemon, &daemon->model, err) < 0)
 		return -1;
 	daemon->execs = exec_table_open(daemon);
+	daemon->answer_repeated = job_answer_repeated;
 	daemon->rebooted = recovery_mark_reboot(daemon);
 	return jobs_load(daemon, daemon->rebooted, err);
 }

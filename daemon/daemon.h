@@ -44,6 +44,10 @@ struct daemon {
 	struct control *control;
 	struct notify *notify;
 	struct exec_table *execs;
+	/* job_answer_repeated, behind a pointer so that the door is whole without the jobs; NULL until
+	 * there are some */
+	int (*answer_repeated)(struct call *call, const struct change_params *change,
+			       struct vn_error *err);
 	struct compute *computes[DAEMON_COMPUTES];	/* in the order of setup; NULL-terminated */
 	struct net *net;
 	struct disk *disk;

@@ -5,7 +5,7 @@
  */
 #include <assert.h>
 
-#include "daemon/job.h"
+#include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/roles.h"
 #include "daemon/session_inner.h"
@@ -77,8 +77,8 @@ dispatch(struct call *call, const struct request *request, struct vn_error *err)
 		return -1;
 	call->params = json_is_object(request->params) ? json_incref(request->params)
 						       : json_object();
-	if ((method->flags & METHOD_CHANGES) && call->daemon->jobs) {
-		known = job_answer_repeated(call, change_of(method, params), err);
+	if ((method->flags & METHOD_CHANGES) && call->daemon->answer_repeated) {
+		known = call->daemon->answer_repeated(call, change_of(method, params), err);
 		if (known)
 			return known < 0 ? -1 : 0;
 	}
