@@ -1,0 +1,529 @@
+/*
+ * topology.apply as people use it: twice, changed, pruned, exported and applied again, cancelled, repeated
+ * with its request_id, refused whole; large ones with reads in between. What fails within it is in
+ * check_faults, check_crash and check_hangs.
+ */
+#include "tests/unit/lab.h"
+
+#include <string.h>
+
+#define RING 5
+
+static json_t *
+member(int i, int side)
+{
+	return json_pack("{so}", "address", json_sprintf("10.%d.0.%d/24", i, side));
+}
+
+/* n vnodes in a ring of links. */
+static json_t *
+ring(const char *name, int n)
+{
+	json_t *vnodes = json_object(), *lans = json_object();
+
+	for (int i = 0; i < n; i++) {
+		char a[16], b[16], link[16];
+
+		snprintf(a, sizeof(a), "n%d", i);
+		snprintf(b, sizeof(b), "n%d", (i + 1) % n);
+		snprintf(link, sizeof(link), "link%d", i);
+		json_object_set_new(vnodes, a, json_pack("{ss}", "memory", "32MiB"));
+		json_object_set_new(lans, link, json_pack("{s{so so}}", "members", a, member(i, 1), b,
+							  member(i, 2)));
+	}
+	return json_pack("{ss so so}", "topology", name, "vnodes", vnodes, "lans", lans);
+}
+
+static json_t *
+at(json_t *document, const char *kind, const char *name)
+{
+	return json_object_get(json_object_get(document, kind), name);
+}
+
+static void
+apply(struct lab *lab, json_t *document)
+{
+	lab_do(lab, "topology.apply", "{sO sb}", "document", document, "wait", 1);
+	ck_assert(lab_settle(lab));
+	lab_check_quiet(lab, "apply");
+}
+
+/* Whether the plan is empty; `first` is checked against its first action where it is not. */
+static bool
+plans(struct lab *lab, json_t *document, const char *action, const char *how)
+{
+	json_t *plan = lab_result(lab, "topology.plan", "{sO}", "document", document);
+	json_t *first = json_array_get(json_object_get(plan, "actions"), 0);
+	bool empty = json_is_true(json_object_get(plan, "empty"));
+
+	if (action)
+		ck_assert_str_eq(json_string_value(json_object_get(first, "action")), action);
+	if (how)
+		ck_assert_str_eq(json_string_value(json_object_get(first, "how")), how);
+	json_decref(plan);
+	return empty;
+}
+
+static int64_t
+start_of(struct lab *lab, const char *name)
+{
+	return (int64_t)world_guest_starts(lab->world, lab_vnode(lab, name)->uuid);
+}
+
+/* ---- the same again ------------------------------------------------------------------------- */
+
+START_TEST(applied_twice_it_does_nothing)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", RING), *before, *after;
+	unsigned calls;
+
+	ck_assert(!plans(lab, document, "create", NULL));
+	apply(lab, document);
+	before = lab_picture(lab);
+	calls = world_calls(lab->world);
+	ck_assert(plans(lab, document, NULL, NULL));
+	apply(lab, document);
+	after = lab_picture(lab);
+	lab_same(before, after, "twice");
+	ck_assert_uint_eq(world_calls(lab->world), calls);
+	lab_clean(lab, "twice");
+	json_decref(document);
+	json_decref(before);
+	json_decref(after);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(what_is_exported_applies_to_nothing)
+{
+	struct lab *lab = lab_new();
+	json_t *document = json_loads("{\"topology\":\"t\",\"domain\":\"lab.test\",\"dns\":["
+		"\"192.0.2.1\",\"2001:db8::1\"],\"vnodes\":{\"a\":{\"memory\":\"64MiB\",\"vcpus\":1,"
+		"\"pids\":99,\"restart\":\"always\",\"grace\":\"3s\",\"init\":[\"/init\",\"x\"],"
+		"\"image\":\"img\",\"backend\":\"fake\",\"forwards\":[{\"host\":2201,\"guest\":22,"
+		"\"protocol\":\"udp\",\"address\":\"127.0.0.1\"}]},\"b\":{\"control\":false}},"
+		"\"lans\":{\"l\":{\"mtu\":9000,\"members\":{\"a\":{\"address\":[\"10.1.0.1/24\","
+		"\"fd01::1/64\"],\"interface\":\"lan0\",\"mac\":\"02:00:00:00:00:01\"},\"b\":{}}},"
+		"\"empty\":{}}}", 0, NULL);
+	json_t *exported, *again;
+
+	apply(lab, document);
+	ck_assert(plans(lab, document, NULL, NULL));
+	exported = lab_result(lab, "topology.export", "{ss}", "topology", "t");
+	ck_assert(plans(lab, exported, NULL, NULL));
+	lab_kill(lab);
+	ck_assert(lab_open(lab));
+	again = lab_result(lab, "topology.export", "{ss}", "topology", "t");
+	lab_same(exported, again, "export");
+	lab_do(lab, "topology.delete", "{ss sb}", "topology", "t", "wait", 1);
+	ck_assert(lab_settle(lab));
+	apply(lab, exported);
+	json_decref(again);
+	again = lab_result(lab, "topology.export", "{ss}", "topology", "t");
+	lab_same(exported, again, "applied export");
+	json_decref(document);
+	json_decref(exported);
+	json_decref(again);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(a_plan_changes_nothing)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", RING), *before = lab_picture(lab), *after;
+	uint64_t commits = store_commits(lab->daemon->store);
+
+	plans(lab, document, "create", NULL);
+	after = lab_picture(lab);
+	lab_same(before, after, "plan");
+	ck_assert_uint_eq(store_commits(lab->daemon->store), commits);
+	json_decref(document);
+	json_decref(before);
+	json_decref(after);
+	lab_free(lab);
+}
+END_TEST
+
+/* ---- changes -------------------------------------------------------------------------------- */
+
+START_TEST(a_live_change_leaves_the_guest_running)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", RING);
+
+	apply(lab, document);
+	json_object_set_new(at(document, "vnodes", "n1"), "memory", json_string("48MiB"));
+	json_object_set_new(at(document, "vnodes", "n1"), "restart", json_string("always"));
+	ck_assert(!plans(lab, document, "change", "live"));
+	apply(lab, document);
+	ck_assert_int_eq(start_of(lab, "n1"), 1);
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_clean(lab, "live");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(a_restart_change_restarts_only_that_guest)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", RING);
+
+	apply(lab, document);
+	json_object_set_new(at(document, "vnodes", "n1"), "vcpus", json_integer(1));
+	ck_assert(!plans(lab, document, "change", "restart"));
+	apply(lab, document);
+	ck_assert_int_eq(start_of(lab, "n1"), 2);
+	ck_assert_int_eq(start_of(lab, "n2"), 1);
+	lab_clean(lab, "restart");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(an_image_changes_only_with_leave)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2), *error;
+
+	world_url(lab->world, "http://images/two", "two", 3);
+	lab_do(lab, "image.add", "{ss ss sb sb}", "name", "two", "url", "http://images/two",
+	       "insecure_no_digest", 1, "wait", 1);
+	apply(lab, document);
+	json_object_set_new(at(document, "vnodes", "n1"), "image", json_string("two"));
+	error = lab_error(lab, "invalid", "topology.apply", "{sO}", "document", document);
+	ck_assert_str_eq(json_string_value(json_object_get(error, "path")),
+			 "/document/vnodes/n1/image");
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", document, "allow_recreate", 1, "wait",
+	       1);
+	ck_assert_str_eq(lab_observed(lab, "n1"), "running");
+	ck_assert(plans(lab, document, NULL, NULL));
+	json_object_set_new(at(document, "vnodes", "n1"), "control", json_false());
+	lab_refuse(lab, "invalid", "topology.apply", "{sO sb}", "document", document,
+		   "allow_recreate", 1);
+	lab_check_quiet(lab, "recreate");
+	lab_clean(lab, "recreate");
+	json_decref(error);
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(vnodes_and_members_come_and_go)
+{
+	struct lab *lab = lab_new();
+	json_t *three = ring("ring", 3), *four = ring("ring", 4), *reference, *now;
+
+	apply(lab, three);
+	reference = lab_result(lab, "topology.export", "{ss}", "topology", "ring");
+	apply(lab, four);
+	ck_assert(plans(lab, four, NULL, NULL));
+	ck_assert_str_eq(lab_observed(lab, "n3"), "running");
+	/* Without prune nothing is lost, and the plan says what is kept. */
+	apply(lab, three);
+	ck_assert_str_eq(lab_observed(lab, "n3"), "running");
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", three, "prune", 1, "wait", 1);
+	ck_assert(lab_settle(lab));
+	lab_check_quiet(lab, "prune");
+	ck_assert_str_eq(lab_observed(lab, "n3"), "none");
+	now = lab_result(lab, "topology.export", "{ss}", "topology", "ring");
+	lab_same(reference, now, "pruned");
+	lab_clean(lab, "prune");
+	json_decref(three);
+	json_decref(four);
+	json_decref(reference);
+	json_decref(now);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(interface_names_stay_for_ever)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *link0;
+
+	apply(lab, document);
+	link0 = json_deep_copy(at(document, "lans", "link0"));
+	json_object_del(json_object_get(document, "lans"), "link0");
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", document, "prune", 1, "wait", 1);
+	ck_assert(lab_settle(lab));
+	vn_list_each(struct member, m, &lab_vnode(lab, "n0")->members, in_vnode)
+		ck_assert_str_eq(m->ifname, "eth2");	/* not renumbered */
+	json_object_set_new(json_object_get(document, "lans"), "link0", link0);
+	apply(lab, document);
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_clean(lab, "names");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+START_TEST(what_cannot_be_is_refused_with_its_place_and_changes_nothing)
+{
+	static const struct {
+		const char *document, *word, *path;
+	} cases_of[] = {
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"image\":\"none\"}}}", "not_found",
+		  "/document/vnodes/a/image" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"backend\":\"none\"}}}", "unsupported",
+		  "/document/vnodes/a/backend" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"devices\":[]}}}", "unsupported",
+		  "/document/vnodes/a/devices" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"memory\":64}}}", "invalid",
+		  "/document/vnodes/a/memory" },
+		{ "{\"topology\":\"t\",\"lans\":{\"l\":{\"members\":{\"x\":{}}}}}", "invalid",
+		  "/document/lans/l/members/x" },
+		{ "{\"topology\":\"t\",\"lans\":{\"l\":{\"shape\":{}}}}", "unsupported",
+		  "/document/lans/l/shape" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{}},\"lans\":{\"l\":{\"members\":{\"a\":"
+		  "{\"address\":\"198.18.0.9/24\"}}}}}", "invalid",
+		  "/document/lans/l/members/a/address" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"forwards\":[{\"host\":2299,\"guest\":1}]},"
+		  "\"b\":{\"forwards\":[{\"host\":2299,\"guest\":1}]}}}", "invalid",
+		  "/document/vnodes/b/forwards/0/host" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"forwards\":[{\"host\":2299,\"guest\":1}]}}}",
+		  "exists", "/document/vnodes/a/forwards/0/host" },
+		{ "{\"topology\":\"a/b\"}", "invalid", "/document/topology" },
+	};
+	struct lab *lab = lab_new();
+	json_t *before, *after;
+
+	lab_do(lab, "vnode.create", "{ss s[{si si}] sb}", "name", "other", "forwards", "host", 2299,
+	       "guest", 22, "wait", 1);
+	before = lab_picture(lab);
+	for (size_t i = 0; i < VN_COUNT(cases_of); i++) {
+		json_t *document = json_loads(cases_of[i].document, 0, NULL);
+		json_t *error = lab_error(lab, cases_of[i].word, "topology.apply", "{so}", "document",
+					  document);
+
+		ck_assert_msg(strcmp(json_string_value(json_object_get(error, "path")),
+				     cases_of[i].path) == 0, "%s: %s", cases_of[i].document,
+			      json_string_value(json_object_get(error, "path")));
+		json_decref(error);
+	}
+	after = lab_picture(lab);
+	lab_same(before, after, "refused documents");
+	json_decref(before);
+	json_decref(after);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(an_ambiguous_name_lists_its_candidates)
+{
+	struct lab *lab = lab_new();
+	json_t *one = ring("one", 2), *two = ring("two", 2), *error;
+	const char *message;
+
+	apply(lab, one);
+	apply(lab, two);
+	error = lab_error(lab, "invalid", "vnode.halt", "{ss}", "vnode", "n0");
+	message = json_string_value(json_object_get(error, "message"));
+	ck_assert_ptr_nonnull(strstr(message, "one/n0"));
+	ck_assert_ptr_nonnull(strstr(message, "two/n0"));
+	lab_do(lab, "vnode.halt", "{ss sb}", "vnode", "two/n0", "wait", 1);
+	lab_refuse(lab, "invalid", "lan.down", "{ss}", "lan", "link0");
+	lab_refuse(lab, "not_found", "vnode.halt", "{ss}", "vnode", "three/n0");
+	lab_clean(lab, "ambiguous");
+	json_decref(error);
+	json_decref(one);
+	json_decref(two);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(a_port_that_another_program_has_undoes_the_whole)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *before = lab_picture(lab), *after;
+
+	world_foreign_port(lab->world, 2277);
+	json_object_set_new(at(document, "vnodes", "n2"), "forwards",
+			    json_pack("[{si si}]", "host", 2277, "guest", 22));
+	lab_refuse(lab, "exists", "topology.apply", "{sO sb}", "document", document, "wait", 1);
+	ck_assert(lab_settle(lab));
+	after = lab_picture(lab);
+	lab_same(before, after, "foreign port");
+	lab_check_quiet(lab, "foreign port");
+	json_decref(document);
+	json_decref(before);
+	json_decref(after);
+	lab_free(lab);
+}
+END_TEST
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+START_TEST(the_same_request_is_the_same_job)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *other = ring("ring", 4), *first, *second, *error;
+
+	world_hang(lab->world, "compute.start", 1);
+	first = lab_result(lab, "topology.apply", "{sO ss}", "document", document, "request_id", "r1");
+	ck_assert(lab_await_hang(lab));
+	second = lab_result(lab, "topology.apply", "{sO ss}", "document", document, "request_id", "r1");
+	lab_same(first, second, "while it runs");
+	lab_refuse(lab, "busy", "topology.apply", "{sO ss}", "document", document, "request_id", "r2");
+	error = lab_error(lab, "invalid", "topology.apply", "{sO ss}", "document", other, "request_id",
+			  "r1");
+	ck_assert_str_eq(json_string_value(json_object_get(error, "path")), "/request_id");
+	lab_release(lab);
+	json_decref(second);
+	second = lab_result(lab, "topology.apply", "{sO ss}", "document", document, "request_id", "r1");
+	lab_same(first, second, "after it");
+	lab_kill(lab);
+	ck_assert(lab_open(lab));
+	json_decref(second);
+	second = lab_result(lab, "topology.apply", "{sO ss}", "document", document, "request_id", "r1");
+	lab_same(first, second, "in another life");
+	json_decref(document);
+	json_decref(other);
+	json_decref(first);
+	json_decref(second);
+	json_decref(error);
+	lab_free(lab);
+}
+END_TEST
+
+/* Every verb that makes its own name invalid for the second time. */
+START_TEST(a_repeated_request_meets_its_job_whatever_has_become_of_its_object)
+{
+	struct lab *lab = lab_new();
+	json_t *first, *second;
+
+	for (int i = 0; i < 2; i++)
+		lab_do(lab, "vnode.create", "{ss sb ss}", "name", "a", "wait", 1, "request_id", "c");
+	first = lab_result(lab, "vnode.halt", "{ss ss}", "vnode", "a", "request_id", "h");
+	lab_do(lab, "vnode.boot", "{ss sb}", "vnode", "a", "wait", 1);
+	second = lab_result(lab, "vnode.halt", "{ss ss}", "vnode", "a", "request_id", "h");
+	lab_same(first, second, "halt");
+	ck_assert_str_eq(lab_observed(lab, "a"), "running");
+	ck_assert_int_eq(lab_vnode(lab, "a")->wanted, VNODE_RUNNING);
+	for (int i = 0; i < 2; i++)
+		lab_do(lab, "vnode.destroy", "{ss sb ss}", "vnode", "a", "wait", 1, "request_id", "d");
+	for (int i = 0; i < 2; i++)
+		lab_do(lab, "image.remove", "{ss sb ss}", "image", "img", "wait", 1, "request_id", "i");
+	lab_refuse(lab, "not_found", "image.remove", "{ss}", "image", "img");
+	json_decref(first);
+	json_decref(second);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(timeout_ms_undoes_the_whole)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *before = lab_picture(lab), *after, *answer;
+	int id;
+
+	world_hang(lab->world, "compute.start", 2);
+	id = lab_send(lab, "topology.apply", "{sO sb si}", "document", document, "wait", 1,
+		      "timeout_ms", 5000);
+	ck_assert(lab_await_hang(lab));
+	lab_advance(lab, 5000);
+	lab_release(lab);
+	answer = lab_hear(lab, id);
+	ck_assert_str_eq(lab_word(answer), "timeout");
+	after = lab_picture(lab);
+	lab_same(before, after, "timeout_ms");
+	lab_check_quiet(lab, "timeout_ms");
+	json_decref(document);
+	json_decref(before);
+	json_decref(after);
+	json_decref(answer);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(an_apply_holds_all_it_touches)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *job, *error;
+	int64_t id;
+
+	apply(lab, document);
+	world_hang(lab->world, "compute.stop", 1);
+	json_object_set_new(at(document, "vnodes", "n1"), "vcpus", json_integer(1));
+	job = lab_result(lab, "topology.apply", "{sO}", "document", document);
+	id = json_integer_value(json_object_get(job, "job"));
+	ck_assert(lab_await_hang(lab));
+	error = lab_error(lab, "busy", "vnode.halt", "{ss}", "vnode", "n0");
+	ck_assert_int_eq(json_integer_value(json_object_get(error, "job")), id);
+	ck_assert(json_is_true(json_object_get(error, "retryable")));
+	json_decref(error);
+	lab_refuse(lab, "busy", "lan.down", "{ss}", "lan", "link0");
+	lab_refuse(lab, "busy", "topology.delete", "{ss}", "topology", "ring");
+	lab_refuse(lab, "busy", "vnode.create", "{ss ss}", "name", "new", "topology", "ring");
+	lab_do(lab, "vnode.get", "{ss}", "vnode", "n1");
+	lab_do(lab, "vnode.create", "{ss sb}", "name", "elsewhere", "wait", 1);
+	lab_release(lab);
+	lab_check_quiet(lab, "held");
+	lab_clean(lab, "held");
+	json_decref(document);
+	json_decref(job);
+	lab_free(lab);
+}
+END_TEST
+
+/* ---- many ----------------------------------------------------------------------------------- */
+
+START_TEST(two_hundred_vnodes_with_lists_in_between)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("large", 200), *answer, *list, *jobs;
+	unsigned lists = 0;
+	int id;
+
+	id = lab_send(lab, "topology.apply", "{sO sb}", "document", document, "wait", 1);
+	while (jobs_active(lab->daemon->jobs) || !lists) {
+		list = lab_result(lab, "vnode.list", NULL);
+		lists += json_array_size(json_object_get(list, "vnodes")) == 200;
+		json_decref(list);
+		if (jobs_active(lab->daemon->jobs))
+			ck_assert(lab_turn(lab));
+	}
+	answer = lab_hear(lab, id);
+	ck_assert_str_eq(lab_word(answer), "ok");
+	ck_assert_uint_ge(lists, 10);
+	lab_check_quiet(lab, "large");
+	vn_list_each(struct vnode, vnode, &lab->daemon->model->vnodes, link)
+		ck_assert_int_eq(vnode->observed, VNODE_RUNNING);
+	lab_kill(lab);
+	ck_assert(lab_open(lab));
+	jobs = lab_result(lab, "job.list", "{sb si}", "all", 1, "limit", 10000);
+	ck_assert_uint_ge(json_array_size(json_object_get(jobs, "jobs")), 601);
+	lab_clean(lab, "large");
+	json_decref(document);
+	json_decref(answer);
+	json_decref(jobs);
+	lab_free(lab);
+}
+END_TEST
+
+int
+main(void)
+{
+	return run_suite("apply", (const TTest *const[]){
+		applied_twice_it_does_nothing,
+		what_is_exported_applies_to_nothing,
+		a_plan_changes_nothing,
+		a_live_change_leaves_the_guest_running,
+		a_restart_change_restarts_only_that_guest,
+		an_image_changes_only_with_leave,
+		vnodes_and_members_come_and_go,
+		interface_names_stay_for_ever,
+		what_cannot_be_is_refused_with_its_place_and_changes_nothing,
+		an_ambiguous_name_lists_its_candidates,
+		a_port_that_another_program_has_undoes_the_whole,
+		the_same_request_is_the_same_job,
+		a_repeated_request_meets_its_job_whatever_has_become_of_its_object,
+		timeout_ms_undoes_the_whole,
+		an_apply_holds_all_it_touches,
+		two_hundred_vnodes_with_lists_in_between,
+		NULL });
+}
