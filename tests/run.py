@@ -103,7 +103,10 @@ def show(label, record, passed, failed):
 	elif failed:
 		text = record.get("stdout", "") + record.get("stderr", "")
 		print("    %s:" % record["result"])
-		print("\n".join("    | " + line for line in text.strip().split("\n")[-60:]))
+		lines = text.strip().split("\n")
+		if len(lines) > 120:
+			lines[60:-60] = ["..."]
+		print("\n".join("    | " + line for line in lines))
 	sys.stdout.flush()
 
 
