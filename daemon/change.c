@@ -233,6 +233,7 @@ load_set(struct job *job, struct vn_error *err)
 	}
 	if (!json_array_size(job->about))
 		json_array_append_new(job->about, json_string(vnode_title(vnode)));
+	job->patience_ms = change->task.grace_ms;
 	note_before(job, vnode);
 	decode_spec(json_object_get(job->data, "before"), &change->arena, &change->before);
 	decode_spec(json_object_get(job->params, "spec"), &change->arena, &change->after);

@@ -284,9 +284,9 @@ step_adopt(struct job *job, void *ctx, struct vn_error *err)
 
 static const struct step add_steps[] = {
 	{ "fetch",  ON_LOOP,   0,         step_fetch,  NULL },
-	{ "import", ON_WORKER, LANE_BULK, step_import, NULL },
+	{ "import", ON_WORKER, LANE_BULK, step_import, NULL, STEP_LONG },
 	{ "verify", ON_LOOP,   0,         step_verify, NULL },
-	{ "unpack", ON_WORKER, LANE_BULK, step_unpack, undo_unpack },
+	{ "unpack", ON_WORKER, LANE_BULK, step_unpack, undo_unpack, STEP_LONG },
 	{ "adopt",  ON_LOOP,   0,         step_adopt,  NULL },
 	{ 0 }
 };
@@ -344,7 +344,7 @@ step_remove(struct job *job, void *ctx, struct vn_error *err)
 
 static const struct step remove_steps[] = {
 	{ "hide",   ON_LOOP,   0,         step_hide,   NULL },
-	{ "remove", ON_WORKER, LANE_BULK, step_remove, NULL },
+	{ "remove", ON_WORKER, LANE_BULK, step_remove, NULL, STEP_LONG },
 	{ 0 }
 };
 

@@ -352,7 +352,7 @@ give_up(struct job *job, const struct step *step)
 static uint64_t
 tick_ms(const struct job *job)
 {
-	uint64_t deadline_ms = job->daemon->config.step_timeout_ns / 1000000;
+	uint64_t deadline_ms = job->daemon->config.step_timeout_ns / 1000000 + job->patience_ms;
 
 	return deadline_ms / DEADLINE_TICKS + 1;
 }
@@ -379,7 +379,8 @@ on_journalled(void *arg)
 	struct job *job = job_find(work->daemon, work->job);
 
 	assert(job && job->work == work);
-	job->deadline = loop_add_timer(job->daemon->loop, tick_ms(job), on_deadline, job);
+	if (!(current(job)->flags & STEP_LONG))
+		job->deadline = loop_add_timer(job->daemon->loop, tick_ms(job), on_deadline, job);
 	pool_submit(job->daemon->pool, &work->work);
 }
 
@@ -624,6 +625,25 @@ job_unlock(struct job *job, struct job_lock *lock)
 			release(job, locked);
 			locked->lock = NULL;
 		}
+}
+
+/* The holder first, then the ancestors from which each had it. */
+void
+job_forget_lock(struct daemon *daemon, struct job_lock *lock)
+{
+	struct job *job = job_find(daemon, lock->holder);
+
+	while (job) {
+		int64_t before = 0;
+
+		for (struct job_locked *locked = job->locked; locked; locked = locked->next)
+			if (locked->lock == lock) {
+				before = locked->before;
+				locked->lock = NULL;
+			}
+		job = job_find(daemon, before);
+	}
+	lock->holder = 0;
 }
 
 int64_t

@@ -25,6 +25,7 @@ struct job;
 typedef enum verdict step_fn(struct job *job, void *ctx, struct vn_error *err);
 
 #define STEP_COMMIT   1u	/* once this step is done, nothing is undone any more */
+#define STEP_LONG     4u	/* no deadline: takes as long as its input is large, and can be aborted */
 #define STEP_TOLERANT 2u	/* failed children do not fail the step; they are counted in the result */
 
 struct step {			/* the end of a table has no name */
@@ -102,6 +103,7 @@ struct job {
 	bool *abort_flag;	/* in ctx; set (atomically) by job_cancel for a long worker step to see */
 	uint64_t bytes_done, bytes_total;	/* of a download; total 0: unknown */
 	uint64_t began_ms;	/* of the current step */
+	uint64_t patience_ms;	/* on top of step_timeout: what its steps may wait for a guest */
 	struct step_work *work;	/* being run by a worker */
 	struct watch *deadline, *timeout;
 	unsigned children, children_done, children_failed;
@@ -155,6 +157,8 @@ int job_answer_same(struct call *call, const struct change_params *change, struc
 /* Takes a lock until the job ends. A job may take what an ancestor holds. VN_E_BUSY names `what` and
  * the holder; err carries no job number: see job_blocker. */
 int job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err);
+/* The object of the lock is about to be freed: no job may look at it any more. */
+void job_forget_lock(struct daemon *daemon, struct job_lock *lock);
 /* The job whose lock was in the way of the last failed job_lock or job_begin; for data.job. */
 int64_t job_blocker(const struct daemon *daemon);
 /* Gives a lock back before the job ends, or because its object is about to be freed. */

@@ -103,6 +103,7 @@ load(struct job *job, struct vn_error *err)
 	if (json_object_get(job->params, "grace_ms"))
 		task->grace_ms = (unsigned)json_integer_value(json_object_get(job->params,
 									      "grace_ms"));
+	job->patience_ms = task->grace_ms;
 	if (!json_array_size(job->about))
 		json_array_append_new(job->about, json_string(vnode_title(vnode)));
 	return task;
