@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backends/disk/files.h"
@@ -26,6 +27,9 @@
 #include "backends/disk/mounts.h"
 #include "backends/disk/trash.h"
 #include "proto/base/mem.h"
+
+#define BUSY_TRIES   50
+#define BUSY_WAIT_NS 10000000
 
 static struct overlay *
 overlay_of(struct disk *disk)
@@ -127,6 +131,22 @@ overlay_is_mounted(const struct overlay *overlay, const char *path, bool *ret,
 	return 0;
 }
 
+/*
+ * A container that starts elsewhere holds its copy of every mount for an instant, and so does a process
+ * between its fork and its exec: what is busy is tried again for a while before anybody is blamed.
+ */
+static int
+unmount_patiently(const char *path)
+{
+	int result = umount2(path, UMOUNT_NOFOLLOW);
+
+	for (int i = 0; i < BUSY_TRIES && result < 0 && errno == EBUSY; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = BUSY_WAIT_NS }, NULL);
+		result = umount2(path, UMOUNT_NOFOLLOW);
+	}
+	return result;
+}
+
 /* Unmounts what is ours at `path` and removes the folder. Nothing there is fine. */
 static int
 unmount_root(const struct overlay *overlay, const char *path, struct vn_error *err)
@@ -138,7 +158,7 @@ unmount_root(const struct overlay *overlay, const char *path, struct vn_error *e
 			return -1;
 		if (!is_ours)
 			break;
-		if (umount2(path, UMOUNT_NOFOLLOW) == 0)
+		if (unmount_patiently(path) == 0)
 			continue;	/* and look whether another was below it */
 		if (errno == EBUSY)
 			return vn_fail(err, VN_E_BUSY, "%s is in use: end the processes that work "
