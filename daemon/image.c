@@ -38,6 +38,7 @@ image_new(struct daemon *daemon, const char *name, const char *source)
 void
 image_free(struct image *image)
 {
+	job_forget_lock(image->daemon, &image->lock);
 	table_remove_text(&image->daemon->model->images_by_name, image->name);
 	vn_list_remove(&image->link);
 	free(image->name);

@@ -71,6 +71,7 @@ topology_need(struct daemon *daemon, const char *name)
 void
 topology_free(struct topology *topology)
 {
+	job_forget_lock(topology->daemon, &topology->lock);
 	table_remove_text(&topology->daemon->model->topologies_by_name, topology->name);
 	vn_list_remove(&topology->link);
 	table_fini(&topology->vnodes_by_name);

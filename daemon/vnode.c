@@ -50,6 +50,7 @@ vnode_free(struct vnode *vnode)
 {
 	struct model *model = vnode->daemon->model;
 
+	job_forget_lock(vnode->daemon, &vnode->lock);
 	vnode_waits_drop(vnode);
 	hosts_touch(vnode->topology);
 	loop_remove(vnode->restart_timer);
