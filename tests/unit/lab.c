@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -169,6 +170,7 @@ lab_new_bare(void)
 	struct lab *lab = vn_alloc(sizeof(*lab));
 
 	setenv("TMPDIR", "/dev/shm", 0);
+	signal(SIGPIPE, SIG_IGN);		/* as main does */
 	lab->folder = folder_new();
 	lab->world = world_new();
 	lab->fd = -1;
@@ -412,7 +414,8 @@ lab_word(json_t *answer)
 		return "crash";
 	if (!error)
 		return "ok";
-	return json_string_value(json_object_get(json_object_get(error, "data"), "code"));
+	error = json_object_get(json_object_get(error, "data"), "code");
+	return vn_code_word(vn_code_from_word(json_string_value(error)));	/* outlives the answer */
 }
 
 static void

@@ -192,9 +192,6 @@ scenario_run(const struct scenario *scenario, struct lab *lab)
 
 	if (getenv("LAB_LOG") && strcmp(word, "ok") != 0)
 		fprintf(stderr, "\tanswer: %s\n", json_dumps(answer, 0));
-	for (int code = VN_OK; code <= VN_E_INTERNAL; code++)	/* outlives the answer */
-		if (strcmp(vn_code_word((enum vn_code)code), word) == 0)
-			word = vn_code_word((enum vn_code)code);
 	if (strcmp(word, "crash") != 0 && !lab_settle(lab))
 		word = "crash";
 	json_decref(answer);
