@@ -155,8 +155,8 @@ outlast_call(const struct scenario *scenario, const struct reference *reference,
 	if (!lab)
 		return;
 	world_fault_clear(lab->world);
-	for (unsigned k = 0; k < 6; k++)
-		lab_advance(lab, lab->daemon->config.step_timeout_ns / 4000000 + 1);
+	for (unsigned k = 0; k < 8; k++)	/* the deadline is looked at a few times on its way */
+		lab_advance(lab, lab->daemon->config.step_timeout_ns / 1000000);
 	ck_assert(lab_settle(lab));
 	lab_check_quiet(lab, what);
 	lab_release(lab);
