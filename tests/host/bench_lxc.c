@@ -1,5 +1,5 @@
 /*
- * How fast containers start and stop: run as tests/host/env build/tests/host/bench_lxc [GUESTS]. A
+ * How fast containers start and stop: run as tests/host/env build/tests/host/bench_lxc [GUESTS [THREADS]]. A
  * bare loop of virDomainCreateXMLWithFiles over the same vnode-init and documents is measured beside
  * the backend, in the same run. Prints; asserts no time.
  */
@@ -19,7 +19,7 @@
 #define IGNORES_TERM "trap '' TERM; while :; do sleep 1000 & wait $!; done"
 
 static struct lab lab;
-static size_t n_guests = 50;
+static size_t n_guests = 50, n_only;	/* the one width to measure; 0: several */
 static atomic_size_t next;
 
 /* Processor time of everything in this environment's cgroups, libvirtd and the guests included. */
@@ -134,6 +134,8 @@ START_TEST(bench)
 	for (size_t i = 0; i < n_guests; i++)
 		lab_guest(&lab, IGNORES_TERM, false);
 	for (size_t i = 0; i < VN_COUNT(widths); i++) {
+		if (n_only && widths[i] != n_only)
+			continue;
 		measure("bare start (libvirt and vnode-init alone)", start_bare, widths[i]);
 		for (size_t j = 0; j < n_guests; j++)
 			close(lab.guests[j].bare);
@@ -143,6 +145,8 @@ START_TEST(bench)
 	}
 	measure("start", start, 8);
 	measure("virDomainDestroy alone, init ignores SIGTERM", destroy_bare, 8);
+	measure("start", start, 8);
+	measure("virDomainDestroy alone, init ignores SIGTERM", destroy_bare, 1);
 	lab_close(&lab);
 }
 END_TEST
@@ -157,6 +161,7 @@ main(int argc, char **argv)
 	int failed;
 
 	n_guests = argc > 1 ? strtoul(argv[1], NULL, 10) : n_guests;
+	n_only = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 	tcase_add_test(tcase, bench);
 	suite_add_tcase(suite, tcase);
 	srunner_set_fork_status(runner, CK_NOFORK);
