@@ -34,13 +34,40 @@ struct step_work {
 static void advance(struct job *job);
 static void fence(struct daemon *daemon, int64_t id);
 
+struct answer {				/* of a wait, or a wish to advance, on its way through the loop */
+	struct daemon *daemon;
+	uint64_t ticket;		/* answer of a wait */
+	int64_t job;			/* advance */
+	struct vn_error err;
+	struct vn_list link;
+};
+
+static struct answer *
+answer_new(struct daemon *daemon, watch_fn *fn)
+{
+	struct answer *answer = vn_alloc(sizeof(*answer));
+
+	answer->daemon = daemon;
+	vn_list_init(&answer->link);
+	vn_list_append(&daemon->jobs->answers, &answer->link);
+	loop_defer(daemon->loop, fn, answer);
+	return answer;
+}
+
+static void
+answer_free(struct answer *answer)
+{
+	vn_list_remove(&answer->link);
+	free(answer);
+}
+
 static void
 on_advance(void *arg)
 {
-	struct step_work *ticket = arg;		/* only its daemon and job fields are used */
-	struct job *job = job_find(ticket->daemon, ticket->job);
+	struct answer *answer = arg;
+	struct job *job = job_find(answer->daemon, answer->job);
 
-	free(ticket);
+	answer_free(answer);
 	if (job && !job->finished && !job->work && !job->ticket)
 		advance(job);
 }
@@ -49,11 +76,7 @@ on_advance(void *arg)
 static void
 schedule(struct job *job)
 {
-	struct step_work *ticket = vn_alloc(sizeof(*ticket));
-
-	ticket->daemon = job->daemon;
-	ticket->job = job->id;
-	loop_defer(job->daemon->loop, on_advance, ticket);
+	answer_new(job->daemon, on_advance)->job = job->id;
 }
 
 static const struct step *
@@ -451,12 +474,6 @@ advance(struct job *job)
 	finish(job);
 }
 
-struct answer {				/* of a wait, on its way through the loop */
-	struct daemon *daemon;
-	uint64_t ticket;
-	struct vn_error err;
-};
-
 static void
 on_answer(void *arg)
 {
@@ -471,7 +488,7 @@ on_answer(void *arg)
 		settle(job, verdict, &answer->err);
 		advance(job);
 	}
-	free(answer);
+	answer_free(answer);
 }
 
 void
@@ -481,12 +498,10 @@ job_resume(struct daemon *daemon, uint64_t ticket, const struct vn_error *err)
 
 	if (!table_get(&daemon->jobs->tickets, (int64_t)ticket))
 		return;
-	answer = vn_alloc(sizeof(*answer));
-	answer->daemon = daemon;
+	answer = answer_new(daemon, on_answer);
 	answer->ticket = ticket;
 	if (err)
 		answer->err = *err;
-	loop_defer(daemon->loop, on_answer, answer);
 }
 
 uint64_t
@@ -760,6 +775,10 @@ jobs_close(struct jobs *jobs)
 		job_free(job);
 	vn_list_each_safe(struct step_work, work, &jobs->works, link)
 		free_work(work);
+	vn_list_each_safe(struct answer, answer, &jobs->answers, link) {
+		loop_forget(jobs->daemon->loop, answer);
+		answer_free(answer);
+	}
 	table_fini(&jobs->by_id);
 	table_fini(&jobs->tickets);
 	requests_free(jobs);

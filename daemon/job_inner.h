@@ -26,6 +26,7 @@ struct jobs {
 	int64_t last_id;
 	int64_t blocker;
 	struct vn_list works;		/* of struct step_work */
+	struct vn_list answers;		/* of struct answer, deferred */
 	struct table requests;		/* "<uid>/<request_id>" -> struct known_request */
 	struct vn_list request_list;	/* the same, oldest first */
 	unsigned ended;			/* since old jobs were last removed from the database */

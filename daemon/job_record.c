@@ -291,6 +291,7 @@ jobs_open(struct daemon *daemon, struct jobs **ret, struct vn_error *err)
 	jobs->daemon = daemon;
 	vn_list_init(&jobs->list);
 	vn_list_init(&jobs->works);
+	vn_list_init(&jobs->answers);
 	vn_list_init(&jobs->request_list);
 	*ret = jobs;
 	if (store_read(daemon->store, on_last_id, jobs, err, "SELECT max(id) FROM jobs", "") < 0 ||
