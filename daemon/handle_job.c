@@ -85,7 +85,8 @@ on_end(void *arg, struct job *job)
 {
 	struct job_waiting *waiting = arg;
 
-	call_answer(waiting->daemon, waiting->ticket, job_object(job, true));
+	if (job)
+		call_answer(waiting->daemon, waiting->ticket, job_object(job, true));
 	end_wait(waiting);
 }
 

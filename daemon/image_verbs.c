@@ -72,6 +72,7 @@ free_task(void *ctx)
 
 	if (task->fd >= 0)
 		close(task->fd);
+	free(task->fetching);		/* the daemon ends: no word of it will come */
 	unlink(task->path);
 	free(task->path);
 	free(task->url);

@@ -307,7 +307,8 @@ static void
 on_lost_job_end(void *arg, struct job *job)
 {
 	(void)arg;
-	fence(job->daemon, job->parent);
+	if (job)
+		fence(job->daemon, job->parent);
 }
 
 /* What came late is looked for when nobody who may still undo it holds the object: after the outermost. */
@@ -550,6 +551,7 @@ job_free(struct job *job)
 	release_locks(job);
 	while ((waiter = job->waiters)) {
 		job->waiters = waiter->next;
+		waiter->fn(waiter->arg, NULL);
 		free(waiter);
 	}
 	if (job->ticket)

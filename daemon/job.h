@@ -175,7 +175,8 @@ int job_cancel(struct job *job, const struct vn_error *why, struct vn_error *err
 
 /* NULL when there is no such job that has not ended. */
 struct job *job_find(const struct daemon *daemon, int64_t id);
-/* Calls fn(arg, job) when the job ends (before it is freed), unless forgotten by job_unwatch. */
+/* Calls fn(arg, job) when the job ends (before it is freed), unless forgotten by job_unwatch; fn(arg, NULL),
+ * to free what is its own, when the daemon ends before. */
 uint64_t job_watch(struct job *job, void (*fn)(void *arg, struct job *job), void *arg);
 void job_unwatch(struct job *job, uint64_t watch);
 

@@ -116,10 +116,13 @@ static void
 on_job_end(void *arg, struct job *job)
 {
 	struct pending_answer *pending = arg;
-	json_t *object = job_object(job, true);
 
-	send_end(pending->daemon, pending->ticket, job->id, object);
-	json_decref(object);
+	if (job) {
+		json_t *object = job_object(job, true);
+
+		send_end(pending->daemon, pending->ticket, job->id, object);
+		json_decref(object);
+	}
 	free(pending);
 }
 

@@ -109,6 +109,10 @@ on_recovered(void *arg, struct job *job)
 	struct recovery *recovery = arg;
 	struct daemon *daemon = recovery->daemon;
 
+	if (!job) {
+		free(recovery);
+		return;
+	}
 	if (job->err.code != VN_OK)
 		event_warn(daemon, "recovery is not complete: %s", job->err.text);
 	jobs_resume(daemon);
@@ -129,6 +133,10 @@ on_set_up(void *arg, struct job *job)
 	struct vn_error err = { 0 };
 	struct job *recover;
 
+	if (!job) {
+		free(recovery);
+		return;
+	}
 	if (job->err.code != VN_OK) {
 		fail(recovery, &job->err);
 		return;
@@ -170,10 +178,7 @@ recovery_sweep(struct daemon *daemon)
 void
 recovery_on_link(struct daemon *daemon, bool up, const char *text)
 {
-	if (!up) {
-		event_warn(daemon, "%s", text);
-		return;
-	}
-	vn_log_info("host", "%s", text);
-	recovery_sweep(daemon);
+	event_warn(daemon, "%s", text);
+	if (up)
+		recovery_sweep(daemon);
 }

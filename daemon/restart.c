@@ -111,7 +111,7 @@ static void
 on_holder_end(void *arg, struct job *job)
 {
 	int64_t *vmid = arg;
-	struct vnode *vnode = vnode_by_vmid(job->daemon, *vmid);
+	struct vnode *vnode = job ? vnode_by_vmid(job->daemon, *vmid) : NULL;
 
 	free(vmid);
 	if (vnode && !vnode->watched && vnode->observed == VNODE_RUNNING)

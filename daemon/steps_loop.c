@@ -21,7 +21,8 @@ on_image_job_end(void *arg, struct job *job)
 {
 	uint64_t *ticket = arg;
 
-	job_resume(job->daemon, *ticket, NULL);
+	if (job)
+		job_resume(job->daemon, *ticket, NULL);
 	free(ticket);
 }
 
