@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 
 from lab.client import Closed, Refusal
-from lab.world import (World, domains, fabric, inits_of, ping, ring, run, star, things, differences)
+from lab.world import (World, domains, fabric, inits_of, ping, ring, run, star, things, difference)
 
 
 def rows(daemon, table="vnodes"):
@@ -31,7 +31,7 @@ def picture(w, names):
 
 def things_but_vnoded():
 	found = things()
-	found["processes"] = {name for name in found["processes"] if name.startswith("libvirt_lxc ")}
+	found["processes"] = {name for name in found["processes"] if name.startswith("libvirt_lxc")}
 	return found
 
 
@@ -80,16 +80,6 @@ def case_kill_while_idle(build):
 			read_replies(process, 3)
 			end_ping(process)
 		assert w.client.call("job.list")["jobs"] == []
-
-
-def difference(before, after):
-	"""What differs, and nothing else."""
-	if isinstance(before, dict) and isinstance(after, dict):
-		return {key: difference(before.get(key), after.get(key)) for key in {**before, **after}
-			if before.get(key) != after.get(key)}
-	if isinstance(before, (list, set)) and isinstance(after, (list, set)):
-		return ([one for one in before if one not in after], [one for one in after if one not in before])
-	return before, after
 
 
 def case_ended_while_away(build):
@@ -169,7 +159,7 @@ def check_consistent(w, empty):
 	found = {name[name.rindex("-"):] for name in domains()}
 	assert found == running, (found, listed)
 	assert not [row for row in listed.values() if row["observed"] not in ("running", "stopped")], listed
-	left = differences(empty, things_but_vnoded()) if not listed else {}
+	left = difference(empty, things_but_vnoded()) if not listed else {}
 	assert not left, f"left behind: {left}"
 
 
