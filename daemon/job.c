@@ -175,27 +175,6 @@ is_undone_cleanly(const struct job *job)
 	return !json_object_get(job->data, "undo_failed");
 }
 
-static void
-release(struct job *job, struct job_locked *locked)
-{
-	bool alive = locked->before && job_find(job->daemon, locked->before);
-
-	if (locked->lock && locked->lock->holder == job->id)
-		locked->lock->holder = alive ? locked->before : 0;
-}
-
-static void
-release_locks(struct job *job)
-{
-	struct job_locked *locked;
-
-	while ((locked = job->locked)) {
-		release(job, locked);
-		job->locked = locked->next;
-		free(locked);
-	}
-}
-
 /* In the same commit as the child's end: a restart must not take the others for all there were. */
 static void
 record_failures(struct job *parent)
@@ -273,7 +252,7 @@ finish(struct job *job)
 		job->verb->ended(job, job->ctx);
 	if (job->state == JOB_DONE && job->err.code != VN_OK)
 		job->state = JOB_FAILED;	/* of tolerated children */
-	release_locks(job);
+	job_release_locks(job);
 	job_record_update(job);
 	job_announce(job);
 	vn_log(job->err.code == VN_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "job",
@@ -548,7 +527,7 @@ job_free(struct job *job)
 	struct jobs *jobs = job->daemon->jobs;
 	struct job_waiter *waiter;
 
-	release_locks(job);
+	job_release_locks(job);
 	while ((waiter = job->waiters)) {
 		job->waiters = waiter->next;
 		waiter->fn(waiter->arg, NULL);
@@ -601,72 +580,6 @@ job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, in
 	else
 		advance(job);	/* begun and ended in one commit: nothing for a restart to resume */
 	return 0;
-}
-
-static bool
-is_ancestor(const struct daemon *daemon, int64_t id, const struct job *job)
-{
-	for (; job; job = job->parent ? job_find(daemon, job->parent) : NULL)
-		if (job->id == id)
-			return true;
-	return false;
-}
-
-int
-job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err)
-{
-	struct job_locked *locked;
-
-	if (lock->holder == job->id)
-		return 0;
-	if (lock->holder && !is_ancestor(job->daemon, lock->holder, job)) {
-		struct job *holder = job_find(job->daemon, lock->holder);
-
-		job->daemon->jobs->blocker = lock->holder;
-		return vn_fail(err, VN_E_BUSY, "%s is held by job %" PRId64 " (%s); wait for it "
-			       "with job.wait or end it with job.cancel", what, lock->holder,
-			       holder ? holder->verb->method : "ended");
-	}
-	locked = vn_alloc(sizeof(*locked));
-	*locked = (struct job_locked){ lock, lock->holder, job->locked };
-	job->locked = locked;
-	lock->holder = job->id;
-	return 0;
-}
-
-void
-job_unlock(struct job *job, struct job_lock *lock)
-{
-	for (struct job_locked *locked = job->locked; locked; locked = locked->next)
-		if (locked->lock == lock) {
-			release(job, locked);
-			locked->lock = NULL;
-		}
-}
-
-/* The holder first, then the ancestors from which each had it. */
-void
-job_forget_lock(struct daemon *daemon, struct job_lock *lock)
-{
-	struct job *job = job_find(daemon, lock->holder);
-
-	while (job) {
-		int64_t before = 0;
-
-		for (struct job_locked *locked = job->locked; locked; locked = locked->next)
-			if (locked->lock == lock) {
-				before = locked->before;
-				locked->lock = NULL;
-			}
-		job = job_find(daemon, before);
-	}
-	lock->holder = 0;
-}
-
-int64_t
-job_blocker(const struct daemon *daemon)
-{
-	return daemon->jobs->blocker;
 }
 
 int

@@ -36,6 +36,9 @@ struct jobs {
 struct job *job_new(struct daemon *daemon, const struct verb *verb, int64_t id);
 void job_free(struct job *job);
 
+/* job_lock.c */
+void job_release_locks(struct job *job);
+
 /* job_record.c */
 void job_record_insert(struct job *job);
 void job_record_update(struct job *job);	/* journal entry, or the end */
