@@ -41,6 +41,9 @@ open_import(struct daemon *daemon, const char *name, struct vn_error *err)
 	if (dir < 0)
 		return vn_fail_errno(err, errno, "open import_dir '%s'", daemon->config.import_dir);
 	fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+	if (fd < 0 && errno == EXDEV)
+		return vn_fail_at(err, "/file", VN_E_INVALID, "'%s' leads out of import_dir: name a file "
+				  "below it", name);
 	if (fd < 0) {
 		vn_fail_errno(err, errno, "open '%s' below import_dir", name);
 		strcpy(err->path, "/file");
