@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Runs tests of a build folder through meson and says what each counted.
 
-usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--slow] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--wrapper COMMAND] [--tally FILE] [--label WORD]
   --only     these tests of the suite
   --alone    one test at a time, and show each when it has ended
-  --slow     ten times the time before a test counts as hanging
   --wrapper  run the test programs through a command
   --tally    add "PASSED FAILED" to this file, for a sum over several runs
 
@@ -77,8 +76,6 @@ def run(build, suite, tests, options):
 		os.path.basename(base)]
 	if options.wrapper:
 		command += ["--wrapper", options.wrapper]
-	if options.slow:
-		command += ["--timeout-multiplier", "10"]
 	result = subprocess.run(command + [test.name for test in tests], stdout=subprocess.PIPE,
 		stderr=subprocess.STDOUT, text=True)
 	log = base + ("-" + os.path.basename(options.wrapper.split()[0]) if options.wrapper else "") + ".json"
@@ -116,7 +113,6 @@ def main():
 	parser.add_argument("suite")
 	parser.add_argument("--only", default="")
 	parser.add_argument("--alone", action="store_true")
-	parser.add_argument("--slow", action="store_true")
 	parser.add_argument("--wrapper", default="")
 	parser.add_argument("--tally")
 	parser.add_argument("--label", default="")
