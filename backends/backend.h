@@ -349,6 +349,8 @@ struct unpack_limits {
 	uint64_t entries;
 };
 
+#define DISK_KEEP_BYTES (8u << 20)
+
 enum disk_kind { DISK_IMAGE, DISK_IMAGE_PARTIAL, DISK_VNODE, DISK_MOUNT, DISK_TRASH };
 
 struct disk_found {
@@ -394,7 +396,10 @@ struct disk_ops {
 	int (*inject)(struct disk *self, const struct disk_spec *spec, const struct guest_file *files,
 		      size_t n_files, struct vn_error *err);
 
-	/* Bytes free for unprivileged use where disks and images live. */
+	/*
+	 * Bytes free for unprivileged use where disks and images live. Whoever writes images leaves
+	 * DISK_KEEP_BYTES of them: the database lies there too and must be able to commit.
+	 */
 	int (*free_bytes)(struct disk *self, uint64_t *ret, struct vn_error *err);
 	int (*inventory)(struct disk *self, struct disk_found **ret, size_t *ret_count,
 			 struct vn_error *err);

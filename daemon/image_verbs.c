@@ -165,6 +165,18 @@ step_fetch(struct job *job, void *ctx, struct vn_error *err)
 	return STEP_WAIT;
 }
 
+static int
+check_room(struct image_task *task, struct vn_error *err)
+{
+	uint64_t bytes;
+
+	if (task->disk->ops->free_bytes(task->disk, &bytes, err) < 0)
+		return -1;
+	return bytes >= DISK_KEEP_BYTES ? 0
+	       : vn_fail(err, VN_E_LIMIT, "the disk of state_dir is full: %u MiB must stay free; make "
+			 "room and try again", DISK_KEEP_BYTES >> 20);
+}
+
 /* Copies the passed file: what is checked must be what is unpacked, whatever its owner does to it. */
 static enum verdict
 step_import(struct job *job, void *ctx, struct vn_error *err)
@@ -175,6 +187,7 @@ step_import(struct job *job, void *ctx, struct vn_error *err)
 	struct digest *sha;
 	uint64_t total = 0;
 	ssize_t n = 0;
+	bool has_room = true;
 
 	(void)job;
 	if (task->url)
@@ -196,13 +209,16 @@ step_import(struct job *job, void *ctx, struct vn_error *err)
 		    __atomic_load_n(&task->cancelled, __ATOMIC_RELAXED))
 			break;
 		digest_update(sha, buffer, (size_t)n);
-		if (write(out, buffer, (size_t)n) != n)
+		has_room = check_room(task, err) == 0;
+		if (!has_room || write(out, buffer, (size_t)n) != n)
 			break;
 	}
 	digest_print(sha, task->sha256);
 	digest_free(sha);
 	if (n == 0 && fsync(out) == 0)
 		return STEP_DONE;
+	if (!has_room)
+		return STEP_FAILED;
 	if (total > task->limit_bytes)
 		vn_fail(err, VN_E_LIMIT, "the file is larger than image_limit_bytes (%" PRIu64 ")",
 			task->limit_bytes);

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "backends/backend.h"
 #include "proto/base/mem.h"
 
 int
@@ -94,4 +96,17 @@ files_random_name(char text[static 17])
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		abort();
 	snprintf(text, 17, "%016llx", (unsigned long long)random);
+}
+
+int
+files_check_room(int fd, struct vn_error *err)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(fd, &fs) < 0)
+		return vn_fail_errno(err, errno, "look at the file system of state_dir");
+	if ((uint64_t)fs.f_bavail * fs.f_frsize < DISK_KEEP_BYTES)
+		return vn_fail(err, VN_E_LIMIT, "the disk of state_dir is full: %u MiB must stay free; "
+			       "make room and try again", DISK_KEEP_BYTES >> 20);
+	return 0;
 }

@@ -24,5 +24,8 @@ int files_write_json(const char *path, const json_t *json, struct vn_error *err)
  */
 json_t *files_read_json(const char *path);
 
+/* VN_E_LIMIT when the file system of `fd` has less than DISK_KEEP_BYTES free. */
+int files_check_room(int fd, struct vn_error *err);
+
 /* 16 random hexadecimal digits and a NUL. */
 void files_random_name(char text[static 17]);

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "backends/disk/files.h"
 #include "proto/base/mem.h"
 
 struct part_file {
@@ -87,6 +88,8 @@ part_file_write(struct part_file *file, const void *data, size_t size, struct vn
 {
 	const char *at = data;
 
+	if (files_check_room(file->fd, err) < 0)
+		return -1;
 	digest_update(file->digest, data, size);
 	file->bytes += size;
 	while (size > 0) {

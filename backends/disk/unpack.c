@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "backends/disk/apart.h"
+#include "backends/disk/files.h"
 #include "proto/base/mem.h"
 
 #define BUFFER_SIZE (256 * 1024)
@@ -39,6 +40,7 @@ struct unpack {
 	const bool *cancelled;
 	uint64_t *progress_bytes;
 	int fd;				/* the archive file */
+	int folder;			/* `into`, for its file system */
 	uint64_t size;			/* its bytes */
 	char *buffer;
 	struct archive *raw, *tar, *disk;
@@ -337,6 +339,8 @@ copy_data(struct unpack *unpack, const char *path, struct vn_error *err)
 			return vn_fail(err, VN_E_INVALID, "the image is larger than %llu bytes when "
 				       "unpacked: raise the limit if it is meant to be",
 				       (unsigned long long)unpack->limits->bytes);
+		if (files_check_room(unpack->folder, err) < 0)
+			return -1;
 		if (archive_write_data_block(unpack->disk, data, size, offset) != ARCHIVE_OK)
 			return fail_write(unpack, path, err);
 	}
@@ -460,11 +464,14 @@ unpack_archive(const char *path, const char *into, const struct unpack_limits *l
 		.into = into, .limits = limits, .cancelled = cancelled,
 		.progress_bytes = progress_bytes, .buffer = buffer,
 	};
-	vn_autoclose int fd = -1;
+	vn_autoclose int fd = -1, folder = open(into, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	if (folder < 0)
+		return vn_fail_errno(err, errno, "open the folder %s", into);
 	if (open_file(path, &unpack.size, &fd, err) < 0)
 		return -1;
 	unpack.fd = fd;
+	unpack.folder = folder;
 	unpack.raw = archive_read_new();
 	unpack.tar = archive_read_new();
 	unpack.disk = archive_write_disk_new();
