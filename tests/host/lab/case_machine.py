@@ -20,7 +20,7 @@ def case_two_instances(build):
 			w.restart()
 			other.restart()
 			for one in w, other:
-				assert len(one.client.list()) == 2
+				assert len(one.client.list()) == 2 and ping(one.client, "n1", "10.2.0.2", 3)
 			assert not [name for name in difference(seen, things()) if name != "processes"]
 		assert inits_of(w.client, ["n1", "n2"]) == inits and ping(w.client, "n1", "10.2.0.2", 3)
 

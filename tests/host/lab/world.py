@@ -110,7 +110,8 @@ class Daemon:
 		return self.start()
 
 	def log(self):
-		with open(self.log_path, errors="replace") as file:
+		with open(self.log_path, "a+", errors="replace") as file:
+			file.seek(0)
 			return file.read()
 
 	def client(self):
@@ -142,17 +143,16 @@ class World:
 		return self
 
 	def __exit__(self, kind, value, trace):
+		is_clean = False
 		try:
 			if kind is None:
 				self.end()
-		except BaseException:
-			self.keep_log()
-			raise
-		else:
-			if kind is not None:
-				self.keep_log()
+				is_clean = True
 		finally:
-			self.sweep()
+			if not is_clean:
+				self.keep_log()
+				self.sweep()
+			shutil.rmtree(self.daemon.folder, ignore_errors=True)
 
 	def end(self):
 		self.reconnect()
@@ -192,7 +192,6 @@ class World:
 		for mount in reversed(mounts()):
 			if mount.startswith(self.daemon.folder + "/"):
 				subprocess.run(["umount", "-l", mount], capture_output=True)
-		shutil.rmtree(self.daemon.folder, ignore_errors=True)
 
 
 # ---- what a machine has ----
