@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 
-from lab.client import Closed, Refusal
 from lab.world import (World, domains, fabric, inits_of, ping, ring, run, star, things, difference)
 
 
@@ -109,11 +108,6 @@ def case_ended_while_away(build):
 
 
 # ---- in the middle of a verb ----
-
-def begin(client, method, params):
-	"""Sends a change without waiting for its answer."""
-	client.send(method, dict(params, wait=True))
-
 
 def kill_after_events(w, method, params, n):
 	"""Kills vnoded when the n-th event of a verb has come; False when the verb ended before."""

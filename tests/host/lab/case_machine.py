@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 from lab.client import PATIENCE
-from lab.world import BASE, Daemon, World, difference, inits_of, ping, star, things
+from lab.world import World, difference, inits_of, ping, star, things
 
 
 def case_two_instances(build):

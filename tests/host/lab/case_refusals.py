@@ -5,10 +5,9 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
 import tarfile
 
-from lab.client import Client, Closed, PATIENCE
+from lab.client import Client
 from lab.world import BASE, Daemon, World, difference, ping, run, star, things, web
 
 

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from lab.client import Client, Closed, PATIENCE
+from lab.client import Captured, Client, PATIENCE
 
 BASE = "/run/lab"
 DEFAULTS = {"grace": "2s"}
@@ -209,8 +210,9 @@ def links():
 
 
 def mounts():
+	"""Those where vnoded and libvirt work. Another program may still move a folder of the machine elsewhere."""
 	with open("/proc/self/mountinfo") as file:
-		return [line.split()[4] for line in file]
+		return [path for path in (line.split()[4] for line in file) if path.startswith("/run")]
 
 
 def cgroups():
@@ -285,7 +287,6 @@ def inits_of(client, names):
 	waits = {name: client.send("vnode.exec", {"vnode": name, "stdio": "capture",
 						  "argv": ["readlink", "/proc/1/ns/pid"]})
 		 for name in names}
-	from lab.client import Captured
 	spaces = {name: Captured(client.wait(id)).out.strip() for name, id in waits.items()}
 	found = guest_inits()
 	return {name: found[space] for name, space in spaces.items()}
@@ -312,7 +313,6 @@ def stop_libvirtd():
 	pid = libvirtd_pid()
 	handle = os.pidfd_open(pid)
 	os.kill(pid, signal.SIGKILL)
-	import select
 	assert select.select([handle], [], [], PATIENCE)[0], "libvirtd does not end"
 	os.close(handle)
 
