@@ -224,6 +224,28 @@ struct compute {			/* first member of every backend's own struct */
 
 #define NET_CONTROL 0			/* LAN id of the control network; experiment LANs count from 1 */
 
+enum shape_distribution { SHAPE_UNIFORM, SHAPE_NORMAL, SHAPE_PARETO, SHAPE_PARETONORMAL };
+
+/* What is done to the packets of one direction of one port. All zero: nothing. */
+struct shape {
+	uint64_t rate_bps;		/* layer-2 bits a second, headers included; 0 = unlimited */
+	uint64_t delay_ns, jitter_ns;	/* one way */
+	int distribution;		/* enum shape_distribution, of the jitter */
+	double loss, loss_correlation;	/* 0…1, as all below; loss applies before rate */
+	double duplicate, corrupt;
+	double reorder, reorder_correlation;	/* share sent at once; needs a delay */
+	uint64_t limit_bytes;		/* queue limit in bytes, or */
+	uint64_t limit_packets;		/* in packets; both 0: derived from rate and delay */
+};
+
+/* Both directions, as the fabric sees them: a guest can change neither. */
+struct port_shape {
+	int64_t vmid;
+	unsigned index;
+	struct shape out;		/* fabric to guest: egress of the port in the fabric */
+	struct shape in;		/* guest to fabric: ingress of that port, through an IFB */
+};
+
 /* One interface of a vnode: the veth "v<vmid>e<index>" in the fabric, `ifname` inside. */
 struct port_spec {
 	int64_t lan;			/* id of the LAN's bridge "l<lan>", or NET_CONTROL */
@@ -234,14 +256,48 @@ struct port_spec {
 	unsigned n_addresses;
 	unsigned mtu;			/* bytes; 0 = 1500 */
 	bool up;			/* carrier: false after lan.down */
-	/* NET_CONTROL gets default routes over both gateways as well. */
+	struct shape out, in;		/* as in port_shape; in force before the first packet */
+	/* NET_CONTROL gets default routes over both gateways as well, unless no_default_route. */
+	bool no_default_route;
+};
+
+enum tunnel_kind { TUNNEL_GRE, TUNNEL_EGRE /* gretap */, TUNNEL_VXLAN };
+
+/* A LAN's way to another host: "t<lan>n<index>", encapsulated in the host's own namespace. */
+struct tunnel_spec {
+	unsigned index;			/* unique and stable per LAN */
+	int kind;			/* enum tunnel_kind */
+	struct vn_cidr local, remote;	/* host addresses; family 0 of local: the kernel chooses */
+	uint32_t key;			/* GRE key or VXLAN network identifier */
+	bool has_key;			/* always with VXLAN */
+	uint16_t port;			/* VXLAN, UDP; 0 = 4789 */
+	struct shape out, in;		/* out: towards the other host */
+};
+
+/* A port of the host that is lent to a LAN. */
+struct uplink_spec {
+	const char *device;		/* NULL: none */
+	unsigned vlan;			/* 1…4094; 0: the device itself, untagged and whole */
+	bool default_route;		/* may be the device of the host's default route */
 };
 
 struct lan_spec {
 	int64_t id;			/* bridge "l<id>" */
 	const char *uuid;		/* for its tag */
 	unsigned mtu;			/* bytes; 0 = 1500 */
+	bool no_learning;		/* each frame goes to every port */
+	struct uplink_spec uplink;
+	const struct tunnel_spec *tunnels;
+	unsigned n_tunnels;
 };
+
+struct route_spec {
+	struct vn_cidr to;		/* prefix 0: a default route */
+	struct vn_cidr via;		/* family 0: on the link */
+	unsigned index;			/* of the port it leaves by; PORT_ANY: the kernel finds it by `via` */
+	uint32_t metric;		/* 0 = the kernel's */
+};
+#define PORT_ANY (~0u)
 
 struct forward_spec {
 	int64_t vmid;
@@ -281,6 +337,11 @@ struct net_ops {
 	 * chain with policy drop); sentences as compute.missing. */
 	int (*missing)(struct net *self, char ***ret, struct vn_error *err);
 
+	/*
+	 * Makes or mends bridge, uplink and tunnels; tunnels and an uplink that the spec no longer names
+	 * go, the uplink's device back to the host as it was. VN_E_NOT_FOUND: no such host device;
+	 * VN_E_DENIED: it carries the host's default route; VN_E_BUSY: another LAN has it whole.
+	 */
 	int (*lan_up)(struct net *self, const struct lan_spec *lan, struct vn_error *err);
 	int (*lan_down)(struct net *self, int64_t lan, struct vn_error *err);
 
@@ -292,11 +353,29 @@ struct net_ops {
 	/* Makes or mends these ports; other ports of the vnode are left alone. One batch. */
 	int (*ports_up)(struct net *self, const struct ns_ref *ns, const struct port_spec *ports,
 			size_t n_ports, struct vn_error *err);
+	/*
+	 * Makes the routes in a vnode's namespace that came from here exactly these; the kernel's own
+	 * and the guest's stay. VN_E_INVALID: a `via` that no address of the vnode reaches.
+	 */
+	int (*routes_set)(struct net *self, const struct ns_ref *ns, const struct route_spec *routes,
+			  size_t count, struct vn_error *err);
 	int (*ports_down)(struct net *self, const struct ns_ref *ns, const unsigned *indexes,
 			  size_t n_indexes, struct vn_error *err);
 	/* Sets the carrier of ports (lan.up, lan.down), all or none, without touching the guests. */
 	int (*ports_carrier)(struct net *self, const int64_t *vmids, const unsigned *indexes,
 			     size_t count, bool up, struct vn_error *err);
+	/*
+	 * Gives live ports these shapes, all or none, without rebuilding them: what a shape keeps goes on
+	 * undisturbed. VN_E_NOT_FOUND: a port is not there; VN_E_UNSUPPORTED: the kernel lacks what a
+	 * shape needs, the text names the module.
+	 */
+	int (*ports_shape)(struct net *self, const struct port_shape *ports, size_t count,
+			   struct vn_error *err);
+	/*
+	 * loop: VN_E_UNSUPPORTED where this kernel cannot do what is asked, the text naming the module;
+	 * the path is that of the field below the shape ("/delay"). Known after host_up.
+	 */
+	int (*shape_check)(struct net *self, const struct shape *shape, struct vn_error *err);
 
 	/*
 	 * loop: holds the host port with a bound, non-listening socket until released. VN_E_EXISTS:

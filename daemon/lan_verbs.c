@@ -161,7 +161,7 @@ static enum verdict
 step_bridge(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_task *task = ctx;
-	struct lan_spec spec = { task->id, task->uuid, task->mtu };
+	struct lan_spec spec = { .id = task->id, .uuid = task->uuid, .mtu = task->mtu };
 
 	(void)job;
 	return task->net->ops->lan_up(task->net, &spec, err) < 0 ? STEP_FAILED : STEP_DONE;
@@ -180,7 +180,7 @@ step_no_bridge(struct job *job, void *ctx, struct vn_error *err)
 static enum verdict
 change_mtu(struct lan_task *task, unsigned mtu, struct vn_error *err)
 {
-	struct lan_spec spec = { task->id, task->uuid, mtu };
+	struct lan_spec spec = { .id = task->id, .uuid = task->uuid, .mtu = mtu };
 
 	if (task->net->ops->lan_up(task->net, &spec, err) < 0)
 		return STEP_FAILED;
