@@ -18,7 +18,7 @@ import time
 
 from lab.client import Captured, Client, PATIENCE
 
-BASE = "/run/lab"
+BASE = "/run/world"
 DEFAULTS = {"grace": "2s"}
 
 
