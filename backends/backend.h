@@ -147,7 +147,10 @@ struct exec_result {
 /* How a compute backend tells what happened; all on the loop thread. */
 struct compute_events {
 	void *arg;
-	/* A watched guest's init has ended. Once per watch; the watch is over. */
+	/*
+	 * A watched guest has ended; its processes may still be on their way out, `stop` waits for them.
+	 * Once per watch; the watch is over.
+	 */
 	void (*on_exit)(void *arg, const char *uuid, const struct guest_exit *exit);
 	/* The hypervisor's daemon went away (up = false) or is back (true). */
 	void (*on_link)(void *arg, bool up, const char *text);

@@ -96,10 +96,9 @@ lxc_open(const struct backend_env *env, const struct compute_events *events, str
 	lxc->base.ops = &compute_lxc;
 	lxc->env = env;
 	lxc->events = *events;
-	vn_list_init(&lxc->watches);
 	vn_list_init(&lxc->execs);
 	lxc->skeleton = vn_format("%s/lxc", env->run_dir);
-	if (make_folders(lxc, err) < 0) {
+	if (make_folders(lxc, err) < 0 || lxc_watch_open(lxc, err) < 0) {
 		free(lxc->skeleton);
 		free(lxc);
 		return -1;

@@ -14,6 +14,8 @@ struct lxc {
 	struct listener *listener;
 	char *skeleton;			/* folder that is vnode-init's own root in every container */
 	struct vn_list watches;		/* loop: struct lxc_watch */
+	int inotify;			/* tells of writing to status files */
+	struct watch *written;
 	struct vn_list execs;		/* loop: struct exec */
 };
 
@@ -24,6 +26,7 @@ struct lxc_watch {			/* one guest whose end on_exit will tell */
 	char *domain;
 	char *dir;
 	struct guest_id id;
+	int status;			/* inotify's number for the status file; -1 = none */
 	int pidfd;
 	struct watch *watch;		/* descriptor, or a timer where the guest had ended before */
 };
@@ -57,6 +60,7 @@ void lxc_exec_close(struct lxc *lxc);
 int lxc_console(struct compute *self, const char *dir, int *ret_fd, struct vn_error *err);
 
 /* watch.c */
+int lxc_watch_open(struct lxc *lxc, struct vn_error *err);
 struct lxc_watch *lxc_watch_find(struct lxc *lxc, const struct guest_id *id);
 void lxc_watch_on_stopped(void *arg, const char *uuid);
 void lxc_watch_close(struct lxc *lxc);

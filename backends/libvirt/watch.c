@@ -1,11 +1,14 @@
 /*
- * Exits. The pidfd of vnode-init tells, half a millisecond after the end, and vnode-init has written
- * the cause before; libvirt's event, 200 ms later, only makes us look again.
+ * Exits. vnode-init writes the cause as soon as the guest has ended, and inotify tells of the writing;
+ * its own end, which its pidfd tells, takes some milliseconds more, since its mounts end before. libvirt's
+ * event, 200 ms later, only makes us look again.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 
 #include "backends/libvirt/lxc.h"
 #include "backends/libvirt/process.h"
@@ -27,16 +30,41 @@ static const struct {
 	{ WIRE_STATUS_RUNNING,	 EXIT_KILLED,	 false, true  },
 };
 
+static char *
+status_path(const char *dir)
+{
+	return vn_format("%s/status", dir);
+}
+
+/* Reads the status file. Returns false when there is none that can be read. */
+static bool
+read_status(const char *dir, char word[static WIRE_STATUS_SIZE + 1], int *ret_number)
+{
+	vn_autofree char *path = status_path(dir);
+	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char line[WIRE_STATUS_SIZE + 1] = "";
+
+	return fd >= 0 && read(fd, line, WIRE_STATUS_SIZE) > 0 &&
+	       sscanf(line, "%32s %d", word, ret_number) == 2;
+}
+
+/* Whether vnode-init has written how the guest ended. */
+static bool
+has_ended(const char *dir)
+{
+	char word[WIRE_STATUS_SIZE + 1];
+	int number;
+
+	return read_status(dir, word, &number) && strcmp(word, WIRE_STATUS_RUNNING) != 0;
+}
+
 static struct guest_exit
 read_exit(const char *dir)
 {
-	vn_autofree char *path = vn_format("%s/status", dir);
-	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char line[WIRE_STATUS_SIZE + 1] = "", word[WIRE_STATUS_SIZE + 1];
+	char word[WIRE_STATUS_SIZE + 1];
 	int number;
 
-	if (fd < 0 || read(fd, line, WIRE_STATUS_SIZE) <= 0 ||
-	    sscanf(line, "%32s %d", word, &number) != 2)
+	if (!read_status(dir, word, &number))
 		return (struct guest_exit){ .cause = EXIT_UNKNOWN };
 	for (size_t i = 0; i < VN_COUNT(causes); i++)
 		if (!strcmp(causes[i].word, word))
@@ -54,6 +82,8 @@ watch_free(struct lxc_watch *watch)
 	const struct watch_ops *ops = watch->lxc->env->watch;
 
 	ops->remove(ops->loop, watch->watch);
+	if (watch->status >= 0)
+		inotify_rm_watch(watch->lxc->inotify, watch->status);
 	vn_list_remove(&watch->link);
 	if (watch->pidfd >= 0)
 		close(watch->pidfd);
@@ -89,6 +119,48 @@ on_late(void *arg)
 	settle(arg);
 }
 
+/* A watch of another guest may end in on_exit, so each is looked up anew. */
+static struct lxc_watch *
+find_ended(struct lxc *lxc, int status)
+{
+	vn_list_each(struct lxc_watch, watch, &lxc->watches, link)
+		if (watch->status == status && has_ended(watch->dir))
+			return watch;
+	return NULL;
+}
+
+static void
+on_written(int fd, unsigned what, void *arg)
+{
+	_Alignas(struct inotify_event) char buffer[4096];
+	ssize_t size = read(fd, buffer, sizeof(buffer));
+	struct lxc_watch *watch;
+
+	(void)what;
+	for (ssize_t at = 0; at < size;) {
+		const struct inotify_event *event = (const void *)(buffer + at);
+
+		at += (ssize_t)(sizeof(*event) + event->len);
+		watch = find_ended(arg, event->wd);
+		if (watch)
+			settle(watch);
+	}
+}
+
+int
+lxc_watch_open(struct lxc *lxc, struct vn_error *err)
+{
+	const struct watch_ops *ops = lxc->env->watch;
+
+	vn_list_init(&lxc->watches);
+	lxc->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (lxc->inotify < 0)
+		return vn_fail_errno(err, errno, "watch the ends of guests (inotify; see "
+				     "fs.inotify.max_user_instances)");
+	lxc->written = ops->add_fd(ops->loop, lxc->inotify, WATCH_READ, on_written, lxc);
+	return 0;
+}
+
 static struct lxc_watch *
 find(struct lxc *lxc, const char *uuid)
 {
@@ -113,6 +185,7 @@ lxc_watch(struct compute *self, const char *domain, const char *uuid, const char
 {
 	struct lxc *lxc = (struct lxc *)self;
 	const struct watch_ops *ops = lxc->env->watch;
+	vn_autofree char *path = status_path(dir);
 	struct lxc_watch *watch;
 
 	(void)err;
@@ -123,8 +196,10 @@ lxc_watch(struct compute *self, const char *domain, const char *uuid, const char
 	watch->domain = vn_strdup(domain);
 	watch->dir = vn_strdup(dir);
 	watch->id = *id;
+	/* Where it fails, the pidfd tells all the same, only later. */
+	watch->status = inotify_add_watch(lxc->inotify, path, IN_MODIFY);
 	watch->pidfd = process_open(id->init, id->init_start);
-	if (watch->pidfd >= 0)
+	if (watch->pidfd >= 0 && !has_ended(dir))
 		watch->watch = ops->add_fd(ops->loop, watch->pidfd, WATCH_READ, on_ended, watch);
 	else
 		watch->watch = ops->add_timer(ops->loop, 0, on_late, watch);
@@ -155,6 +230,11 @@ lxc_watch_on_stopped(void *arg, const char *uuid)
 void
 lxc_watch_close(struct lxc *lxc)
 {
+	const struct watch_ops *ops = lxc->env->watch;
+
 	vn_list_each_safe(struct lxc_watch, watch, &lxc->watches, link)
 		watch_free(watch);
+	ops->remove(ops->loop, lxc->written);
+	if (lxc->inotify >= 0)
+		close(lxc->inotify);
 }
