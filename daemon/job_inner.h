@@ -1,5 +1,5 @@
 #pragma once
-/* What job.c, job_record.c and job_answer.c share; no one else includes it. */
+/* What the files job*.c share; no one else includes it. */
 
 #include "daemon/job.h"
 #include "daemon/table.h"
@@ -35,6 +35,15 @@ struct jobs {
 /* job.c */
 struct job *job_new(struct daemon *daemon, const struct verb *verb, int64_t id);
 void job_free(struct job *job);
+/* The step that runs, or is to run or to be undone next. */
+const struct step *job_current(const struct job *job);
+/* Takes the verdict of the current step and goes on; a job without a context ends. */
+void job_step_ended(struct job *job, enum verdict verdict, const struct vn_error *err);
+
+/* job_step.c */
+/* Journals the current step, then gives it and the job's context to a worker; job_step_ended follows. */
+void job_step_submit(struct job *job, const struct step *step, step_fn *fn);
+void job_steps_free(struct jobs *jobs);
 
 /* job_lock.c */
 void job_release_locks(struct job *job);
