@@ -27,6 +27,8 @@ static const struct daemon_backends fake = {
 struct options {
 	const char *config_path;
 	bool config_given, fake;
+	int argc;
+	char **argv;
 	struct config config;
 };
 
@@ -151,23 +153,31 @@ parse(int argc, char **argv, struct options *options)
 	return 2;
 }
 
+/* The file, which may be absent where nobody named it, and the command line, which wins over it. */
+static int
+read_config(struct options *options, int *ret_status, struct vn_error *err)
+{
+	config_init(&options->config);
+	if (config_read(&options->config, options->config_path, err) < 0 &&
+	    (err->code != VN_E_NOT_FOUND || options->config_given))
+		return -1;
+	*ret_status = parse(options->argc, options->argv, options);
+	return 0;
+}
+
 static int
 configure(int argc, char **argv, struct options *options)
 {
 	struct vn_error err = { 0 };
 	int status;
 
-	*options = (struct options){ .config_path = VNODED_CONFIG };
+	*options = (struct options){ .config_path = VNODED_CONFIG, .argc = argc, .argv = argv };
 	config_init(&options->config);
 	status = parse(argc, argv, options);
 	if (status >= 0)
 		return status;
 	config_fini(&options->config);
-	config_init(&options->config);
-	if (config_read(&options->config, options->config_path, &err) < 0 &&
-	    (err.code != VN_E_NOT_FOUND || options->config_given))
-		return complain(&err);
-	return parse(argc, argv, options);	/* once more: the command line wins over the file */
+	return read_config(options, &status, &err) < 0 ? complain(&err) : status;
 }
 
 static enum log_level
@@ -191,21 +201,21 @@ static void
 on_reload(void *arg)
 {
 	struct running *running = arg;
+	struct options fresh = *running->options;
 	struct vn_error err = { 0 };
-	struct config fresh;
 	char restart[256] = "";
+	int ignored;
 
 	notify_reloading(running->daemon->notify);
-	config_init(&fresh);
-	if (config_read(&fresh, running->options->config_path, &err) < 0) {
+	if (read_config(&fresh, &ignored, &err) < 0) {
 		vn_log_error("host", "the configuration stays as it was: %s", err.text);
 	} else {
-		config_reload(&running->daemon->config, &fresh, restart, sizeof(restart));
+		config_reload(&running->daemon->config, &fresh.config, restart, sizeof(restart));
 		log_set_level(level_of(running->daemon->config.log_level));
 		vn_log_info("host", "read the configuration again%s%s", restart[0]
 			    ? "; needs a restart: " : "", restart);
 	}
-	config_fini(&fresh);
+	config_fini(&fresh.config);
 	notify_ready(running->daemon->notify);
 }
 

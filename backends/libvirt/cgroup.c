@@ -185,6 +185,29 @@ limit_v2(char *folder, unsigned pids, struct vn_error *err)
 	return -1;
 }
 
+/*
+ * Controllers go down only from a group without processes of its own. libvirt_lxc is the last one in
+ * the container's: it joins vnode-init in its leaf. What the machine does not offer stays out.
+ */
+void
+cgroup_hand_down(pid_t init, pid_t controller)
+{
+	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
+	char leaf[PATH_SIZE], parent[PATH_SIZE], pid[16];
+	struct vn_error ignored;
+
+	if (find_in(init, "", leaf, sizeof(leaf)) < 0 || strlen(leaf) < 5 ||
+	    strcmp(leaf + strlen(leaf) - 5, "/init") != 0)
+		return;
+	snprintf(parent, sizeof(parent), "%s", leaf);
+	strip(parent, "init");
+	snprintf(pid, sizeof(pid), "%d", controller);
+	if (write_file(leaf, "cgroup.procs", pid, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < VN_COUNT(controllers); i++)
+		write_file(parent, "cgroup.subtree_control", controllers[i], &ignored);
+}
+
 static int
 pids_folder(const char *domain, char *ret, size_t size)
 {

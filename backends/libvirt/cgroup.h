@@ -24,6 +24,9 @@ int cgroup_open_oom(pid_t pid);
 int cgroup_limit_pids(pid_t init, pid_t guest, const char *domain, unsigned pids,
 		      struct vn_error *err);
 
+/* Version 2: lets the guest use the controllers in its own group, below the container's limits. */
+void cgroup_hand_down(pid_t init, pid_t controller);
+
 /* Removes the group that cgroup_limit_pids made, if any; its processes must have ended. */
 void cgroup_remove(const char *domain);
 

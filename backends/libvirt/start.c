@@ -163,6 +163,7 @@ shake_hands(struct launch *launch, struct vn_error *err)
 		return -1;
 	process_spare(launch->id.controller, SPARED);
 	process_spare(launch->id.init, SPARED);
+	cgroup_hand_down(launch->id.init, launch->id.controller);
 	if (send_go(launch, err) < 0)
 		return -1;
 	do {

@@ -1,6 +1,7 @@
 /*
  * The guest's own cgroup, version 2: processes may live in leaves only, so vnode-init moves into a
  * leaf and gives the guest's root the sibling "guest", whose limits stay above it, out of its reach.
+ * The controllers are handed down to it by vnoded, which can move libvirt's process out of the way.
  * Under version 1 the guest stays where libvirt put it: nothing there belongs to its root.
  */
 #include "backends/libvirt/vnode-init/init.h"
@@ -49,16 +50,6 @@ find_own(char *ret, size_t size)
 	return found;
 }
 
-/* Controllers that cannot be handed down (the parent has processes) stay with the parent. */
-static void
-hand_down(const char *folder)
-{
-	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
-
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
-		write_file(folder, "cgroup.subtree_control", controllers[i]);
-}
-
 /* What the kernel says a cgroup namespace's owner must own (Documentation, "Delegation"). */
 static int
 give(const char *folder, uid_t uid)
@@ -93,7 +84,6 @@ cgroup_split(struct init *init)
 		return -1;
 	if (write_file(leaf, "cgroup.procs", "0") < 0)
 		return -1;
-	hand_down(own);
 	return give(init->guest_cgroup, init->setup.root_id);
 }
 
