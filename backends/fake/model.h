@@ -33,6 +33,7 @@ struct port {
 	struct vn_cidr *addresses;
 	unsigned n_addresses;
 	bool up;
+	struct shape out, in;
 };
 
 struct rule {				/* a forward's translation, or the reservation of its port */

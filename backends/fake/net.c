@@ -267,6 +267,8 @@ make_port(struct world *world, const struct ns_ref *ns, const struct port_spec *
 	port->ifname = vn_strdup(spec->ifname);
 	port->mac = spec->mac;
 	port->up = spec->up;
+	port->out = spec->out;
+	port->in = spec->in;
 	port->n_addresses = spec->n_addresses;
 	port->addresses = vn_alloc_array(spec->n_addresses, sizeof(*port->addresses));
 	if (spec->n_addresses)
@@ -348,6 +350,49 @@ fake_ports_carrier(struct net *self, const int64_t *vmids, const unsigned *index
 	return call_end(&call, ports_carrier(&call, vmids, indexes, count, up, err), err);
 }
 
+static int
+ports_shape(struct call *call, const struct port_shape *ports, size_t count, struct vn_error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!port_find(call->world, ports[i].vmid, ports[i].index))
+			return vn_fail(err, VN_E_NOT_FOUND, "no port v%llde%u in the fabric",
+				       (long long)ports[i].vmid, ports[i].index);
+	for (size_t i = 0; i < count; i++) {
+		struct port *port = port_find(call->world, ports[i].vmid, ports[i].index);
+
+		port->out = ports[i].out;
+		port->in = ports[i].in;
+	}
+	return 0;
+}
+
+static int
+fake_ports_shape(struct net *self, const struct port_shape *ports, size_t count, struct vn_error *err)
+{
+	struct call call;
+
+	if (call_begin(&call, handle_of(self), "net.ports_shape", count ? ports[0].vmid : 0,
+		       CALL_CHANGES, err) < 0)
+		return -1;
+	return call_end(&call, ports_shape(&call, ports, count, err), err);
+}
+
+/* A world lacks netem when one of its sentences names it. */
+static int
+fake_shape_check(struct net *self, const struct shape *shape, struct vn_error *err)
+{
+	struct call call;
+	int result = 0;
+
+	if (call_begin(&call, handle_of(self), "net.shape_check", 0, 0, err) < 0)
+		return -1;
+	vn_list_each(struct word, lack, &call.world->lacks, link)
+		if (strstr(lack->text, "netem") && (shape->delay_ns || shape->loss > 0))
+			result = vn_fail_at(err, shape->delay_ns ? "/delay" : "/loss",
+					    VN_E_UNSUPPORTED, "%s", lack->text);
+	return call_end(&call, result, err);
+}
+
 struct findings {
 	struct net_found *items;
 	size_t count;
@@ -412,6 +457,8 @@ const struct net_ops net_fake = {
 	.ports_up = fake_ports_up,
 	.ports_down = fake_ports_down,
 	.ports_carrier = fake_ports_carrier,
+	.ports_shape = fake_ports_shape,
+	.shape_check = fake_shape_check,
 	.forward_reserve = fake_forward_reserve,
 	.forward_release = fake_forward_release,
 	.forwards_up = fake_forwards_up,

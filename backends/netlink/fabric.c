@@ -64,16 +64,23 @@ open_socket(struct fabric *fabric, struct vn_error *err)
 }
 
 int
-fabric_send(struct fabric *fabric, struct batch *batch, struct vn_error *err)
+fabric_ask(struct fabric *fabric, struct batch *batch, reply_fn *on_reply, void *arg,
+	   struct vn_error *err)
 {
 	int result;
 
 	pthread_mutex_lock(&fabric->lock);
 	result = open_socket(fabric, err);
 	if (result == 0)
-		result = batch_send(fabric->sock, batch, NULL, NULL, err);
+		result = batch_send(fabric->sock, batch, on_reply, arg, err);
 	pthread_mutex_unlock(&fabric->lock);
 	return result;
+}
+
+int
+fabric_send(struct fabric *fabric, struct batch *batch, struct vn_error *err)
+{
+	return fabric_ask(fabric, batch, NULL, NULL, err);
 }
 
 int

@@ -31,6 +31,7 @@ struct fabric {
 	struct reaper reaper;
 	pthread_mutex_t probe_lock;
 	char **lacking;			/* what the probe found, once */
+	atomic_uint lacks;		/* the same as bits, see probe.c */
 	struct nat *nat;
 	struct reserve *reserve;	/* loop thread only */
 };
@@ -54,6 +55,9 @@ int fabric_new_index(struct fabric *fabric);
 
 /* Each guards the socket, and opens it where needed. VN_E_NOT_FOUND: there is no fabric. */
 int fabric_send(struct fabric *fabric, struct batch *batch, struct vn_error *err);
+/* The same, with answers. */
+int fabric_ask(struct fabric *fabric, struct batch *batch, reply_fn *on_reply, void *arg,
+	       struct vn_error *err);
 int fabric_links_get(struct fabric *fabric, const char (*names)[16], size_t count,
 		     struct link *links, struct vn_error *err);
 int fabric_links_read(struct fabric *fabric, struct link **ret, size_t *ret_count,

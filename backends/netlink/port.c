@@ -22,6 +22,7 @@
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
+#include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
 
 struct plan {				/* one port */
@@ -365,7 +366,7 @@ append_inner(struct batch *batch, const struct work *work, const struct plan *pl
 			 inner ? work->addresses : NULL, inner ? work->n_addresses : 0, !is_up);
 	if (is_link_local_lost(work, plan, &link_local))
 		address_add(batch, plan->inner_index, spec->ifname, &link_local);
-	if (spec->lan != NET_CONTROL)
+	if (spec->lan != NET_CONTROL || spec->no_default_route)
 		return;
 	for (unsigned i = 0; i < spec->n_addresses; i++)
 		route_default(batch, plan->inner_index,
@@ -385,6 +386,23 @@ delete_orphans(struct work *work, struct vn_error *err)
 	return batch_send(work->sock, &batch, NULL, NULL, err);
 }
 
+/* Before the guest's ends come up: nothing passes unshaped. A new port without a shape needs no look. */
+static int
+shape(const struct work *work, struct vn_error *err)
+{
+	vn_autofree struct port_shape *shapes = vn_alloc_array(work->n_plans, sizeof(*shapes));
+	size_t count = 0;
+
+	for (size_t i = 0; i < work->n_plans; i++) {
+		const struct port_spec *spec = work->plans[i].spec;
+
+		if (work->plans[i].inner || !shape_is_none(&spec->out) || !shape_is_none(&spec->in))
+			shapes[count++] = (struct port_shape){ .vmid = work->ns->vmid,
+				.index = spec->index, .out = spec->out, .in = spec->in };
+	}
+	return shape_ports(&work->fabric->base, shapes, count, err);
+}
+
 static int
 carry_out(struct work *work, struct vn_error *err)
 {
@@ -398,7 +416,7 @@ carry_out(struct work *work, struct vn_error *err)
 	for (size_t i = 0; i < work->n_plans; i++)
 		append_inner(&inner, work, &work->plans[i]);
 	if (delete_orphans(work, err) == 0 && fabric_send(work->fabric, &outer, err) == 0 &&
-	    batch_send(work->sock, &inner, NULL, NULL, err) == 0)
+	    shape(work, err) == 0 && batch_send(work->sock, &inner, NULL, NULL, err) == 0)
 		return 0;
 	for (size_t i = 0; i < work->n_plans; i++)
 		if (!work->plans[i].inner)

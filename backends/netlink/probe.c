@@ -23,9 +23,9 @@ static const struct {
 	const char *module, *use;
 } features[] = {
 	{ "netem",  RTM_NEWQDISC, "sch_netem", "delay, loss and other impairments of links" },
-	{ "htb",    RTM_NEWQDISC, "sch_htb",   "the rate of links" },
-	{ "tbf",    RTM_NEWQDISC, "sch_tbf",   "the rate of simple links" },
-	{ "ifb",    RTM_NEWLINK,  "ifb",       "shapes from a LAN to its members" },
+	{ "tbf",    RTM_NEWQDISC, "sch_tbf",   "the rate of links" },
+	{ "ingress", RTM_NEWQDISC, "sch_ingress", "shapes from a vnode to its LAN" },
+	{ "ifb",    RTM_NEWLINK,  "ifb",       "shapes from a vnode to its LAN" },
 	{ "gre",    RTM_NEWLINK,  "ip_gre",    "GRE tunnels between hosts" },
 	{ "gretap", RTM_NEWLINK,  "ip_gre",    "Ethernet-over-GRE tunnels between hosts" },
 	{ "vxlan",  RTM_NEWLINK,  "vxlan",     "VXLAN tunnels between hosts" },
@@ -36,7 +36,8 @@ static void
 append_feature(struct batch *batch, const char *kind, int type)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
-	struct tcmsg qdisc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = 1, .tcm_parent = TC_H_ROOT };
+	struct tcmsg qdisc = { .tcm_family = AF_UNSPEC, .tcm_ifindex = 1, .tcm_parent =
+			       strcmp(kind, "ingress") == 0 ? TC_H_INGRESS : TC_H_ROOT };
 	struct nl_msg *message;
 	struct link_kind nest;
 
@@ -58,6 +59,41 @@ add_sentence(char ***list, size_t *count, char *sentence)
 	*list = vn_realloc_array(*list, *count + 2, sizeof(**list));
 	(*list)[(*count)++] = sentence;
 	(*list)[*count] = NULL;
+}
+
+static char *
+sentence(size_t i)
+{
+	return vn_format("this kernel has no %s, which %s need: install a kernel with the module %s "
+			 "(Debian: linux-image-amd64) or run 'modprobe %s'", features[i].kind,
+			 features[i].use, features[i].module, features[i].module);
+}
+
+static int
+check_feature(struct fabric *fabric, const char *kind, const char *path, struct vn_error *err)
+{
+	vn_autofree char *text = NULL;
+
+	for (size_t i = 0; i < VN_COUNT(features); i++)
+		if (strcmp(features[i].kind, kind) == 0 && atomic_load(&fabric->lacks) & 1u << i) {
+			text = sentence(i);
+			return vn_fail_at(err, path, VN_E_UNSUPPORTED, "%s", text);
+		}
+	return 0;
+}
+
+int
+probe_shape_check(struct net *net, const struct shape *shape, struct vn_error *err)
+{
+	struct fabric *fabric = fabric_of(net);
+	const char *impairment = shape->delay_ns ? "/delay" : shape->jitter_ns ? "/jitter"
+		: shape->loss > 0 ? "/loss" : shape->duplicate > 0 ? "/duplicate"
+		: shape->corrupt > 0 ? "/corrupt" : shape->reorder > 0 ? "/reorder" : NULL;
+
+	if (impairment && (check_feature(fabric, "netem", impairment, err) < 0 ||
+			   check_feature(fabric, "tbf", impairment, err) < 0))
+		return -1;
+	return shape->rate_bps ? check_feature(fabric, "tbf", "/rate", err) : 0;
 }
 
 static int
@@ -88,13 +124,10 @@ try_features(struct fabric *fabric, struct vn_error *err)
 	nl_socket_free(sock);
 	fabric->lacking = vn_alloc_array(1, sizeof(*fabric->lacking));
 	for (size_t i = 0; i < VN_COUNT(features); i++)
-		if (batch.items[i].sys == ENOENT || batch.items[i].sys == EOPNOTSUPP)
-			add_sentence(&fabric->lacking, &count,
-				     vn_format("this kernel has no %s, which %s need: install a "
-					       "kernel with the module %s (Debian: "
-					       "linux-image-amd64) or run 'modprobe %s'",
-					       features[i].kind, features[i].use,
-					       features[i].module, features[i].module));
+		if (batch.items[i].sys == ENOENT || batch.items[i].sys == EOPNOTSUPP) {
+			add_sentence(&fabric->lacking, &count, sentence(i));
+			atomic_fetch_or(&fabric->lacks, 1u << i);
+		}
 	return 0;
 }
 

@@ -4,3 +4,5 @@
 #include "backends/backend.h"
 
 int probe_missing(struct net *net, char ***ret, struct vn_error *err);
+/* Of what probe_missing() found before; before it, everything is taken for possible. Does not block. */
+int probe_shape_check(struct net *net, const struct shape *shape, struct vn_error *err);

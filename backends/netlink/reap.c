@@ -14,6 +14,7 @@
 
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/port.h"
+#include "backends/netlink/shape.h"
 
 #define FIRST_GROUP 0x766e6400u
 
@@ -38,8 +39,9 @@ request_names(const struct fabric *fabric, const struct reap_request *request,
 
 	if (request->vmid < 0)		/* loopback carries the tag too, see fabric.c */
 		return *link->kind && fabric_owns(fabric, link, NULL);
-	if (!port_name_parse(link->name, &vmid, &index) || vmid != request->vmid ||
-	    !fabric_owns(fabric, link, request->uuid))
+	if ((!port_name_parse(link->name, &vmid, &index) &&
+	     !ifb_name_parse(link->name, &vmid, &index)) ||
+	    vmid != request->vmid || !fabric_owns(fabric, link, request->uuid))
 		return false;
 	if (!request->indexes)
 		return true;

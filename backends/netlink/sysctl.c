@@ -23,17 +23,20 @@
 #define FORWARD6 "net/ipv6/conf/all/forwarding"
 #define VALUE_SIZE 64
 
-/* Bounds of the neighbour tables: one entry per vnode and family, and each LAN's own. */
+/* Raised to these values where they are lower. */
 static const struct {
 	const char *path;
 	long least;
 } thresholds[] = {
+	/* Bounds of the neighbour tables: one entry per vnode and family, and each LAN's own. */
 	{ "net/ipv4/neigh/default/gc_thresh3", 16384 },
 	{ "net/ipv4/neigh/default/gc_thresh2", 8192 },
 	{ "net/ipv4/neigh/default/gc_thresh1", 4096 },
 	{ "net/ipv6/neigh/default/gc_thresh3", 16384 },
 	{ "net/ipv6/neigh/default/gc_thresh2", 8192 },
 	{ "net/ipv6/neigh/default/gc_thresh1", 4096 },
+	/* Else the modules of tunnels put gre0 and its like into the namespace of every vnode. */
+	{ "net/core/fb_tunnels_only_for_init_net", 1 },
 };
 
 bool

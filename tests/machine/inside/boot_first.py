@@ -63,6 +63,13 @@ def case_exec(m):
 	assert vnodectl("exec", "r2", "--", "id", "-u").strip() == "0"
 
 
+def case_a_guest_has_its_interfaces_only(m):
+	"""The kernel's modules for tunnels, which vnoded has tried, would put devices of theirs into it."""
+	lines = vnodectl("exec", "r1", "--", "cat", "/proc/net/dev").splitlines()
+	names = {line.split(":")[0].strip() for line in lines if ":" in line}
+	assert names == {"lo", "eth0", "eth1", "eth2"}, names
+
+
 # ---- limits ----
 
 def guest_folder(pid):

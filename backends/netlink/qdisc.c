@@ -1,0 +1,241 @@
+/* From a shape to its chain, and the comparison of chains. The messages are in qdisc_message.c. */
+#include "backends/netlink/qdisc.h"
+
+#include <linux/if_ether.h>
+#include <linux/pkt_sched.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S 1000000000ULL
+
+enum { CUTTER = 0x10000, NETEM = 0x20000, RATE = 0x30000, BYTES = 0x40000, PACKETS = 0x50000 };
+enum { CUTTER_RATE_BYTES = 1250000000 /* 10 Gbit/s: never the narrow place, yet whole nanoseconds a frame */ };
+enum { QUEUE_FRAMES = 10, NETEM_MAX = 500000, NETEM_MIN = 1000 };
+#define QUEUE_NS (50 * 1000000ULL)
+#define BURST_NS (1000000ULL)
+
+const char *const qdisc_words[] = { "tbf", "netem", "bfifo", "pfifo", NULL };
+
+static uint64_t
+frame_of(unsigned mtu)
+{
+	return (mtu ? mtu : 1500) + ETH_HLEN;
+}
+
+/* rate × time without overflow: 2^40 bit/s over hours passes 64 bits. */
+static uint64_t
+bytes_in(uint64_t rate_bps, uint64_t ns)
+{
+	return (uint64_t)((unsigned __int128)rate_bps * ns / 8 / NS_PER_S);
+}
+
+static uint64_t
+most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * The rule of thumb for a router's buffer is one bandwidth-delay product of the round trip (Villamizar and
+ * Song, "High performance TCP in ANSNET", 1994), here twice the one-way delay; never under 50 ms of the
+ * rate, for links without delay, nor under ten frames, for slow ones.
+ */
+uint64_t
+qdisc_queue_bytes(const struct shape *shape, unsigned mtu)
+{
+	uint64_t time = most(2 * (shape->delay_ns + shape->jitter_ns), QUEUE_NS);
+
+	if (shape->limit_bytes)
+		return most(shape->limit_bytes, frame_of(mtu));
+	if (shape->limit_packets)
+		return shape->limit_packets * frame_of(mtu);
+	return most(bytes_in(shape->rate_bps, time), QUEUE_FRAMES * frame_of(mtu));
+}
+
+static uint32_t
+clip(uint64_t value)
+{
+	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static uint32_t
+fraction(double share)
+{
+	return (uint32_t)llround(share * UINT32_MAX);
+}
+
+static bool
+is_impaired(const struct shape *shape)
+{
+	return shape->delay_ns || shape->jitter_ns || shape->loss > 0 || shape->duplicate > 0 ||
+	       shape->corrupt > 0 || shape->reorder > 0;
+}
+
+/*
+ * netem counts all it holds: what is on its way and what waits at the link below it. Without a rate that
+ * is what 10 Gbit/s put on the way in full frames.
+ */
+static uint32_t
+netem_limit(const struct shape *shape, unsigned mtu)
+{
+	uint64_t rate = shape->rate_bps ? shape->rate_bps : 8ULL * CUTTER_RATE_BYTES;
+	uint64_t way = bytes_in(rate, shape->delay_ns + shape->jitter_ns) / frame_of(mtu);
+	uint64_t queue = shape->rate_bps ? 2 * qdisc_queue_bytes(shape, mtu) / frame_of(mtu) : 0;
+
+	if (!shape->rate_bps && shape->limit_packets)
+		return clip(shape->limit_packets);
+	if (!shape->rate_bps && shape->limit_bytes)
+		return clip(most(1, shape->limit_bytes / frame_of(mtu)));
+	way = most(NETEM_MIN, 4 * way + queue);
+	return (uint32_t)(way > NETEM_MAX ? NETEM_MAX : way);
+}
+
+static struct qdisc *
+add(struct qdisc_chain *chain, uint32_t handle, int kind)
+{
+	struct qdisc *qdisc = &chain->list[chain->count];
+
+	*qdisc = (struct qdisc){ .handle = handle, .kind = kind, .parent = TC_H_ROOT };
+	if (chain->count++)
+		qdisc->parent = qdisc[-1].handle | 1;
+	return qdisc;
+}
+
+static void
+add_netem(struct qdisc_chain *chain, const struct shape *shape, unsigned mtu)
+{
+	struct qdisc *cutter = add(chain, CUTTER, QDISC_TBF), *netem;
+
+	cutter->rate = CUTTER_RATE_BYTES;
+	cutter->burst = (uint32_t)frame_of(mtu);
+	cutter->limit = 1u << 30;	/* passes everything on at once */
+	netem = add(chain, NETEM, QDISC_NETEM);
+	netem->limit = netem_limit(shape, mtu);
+	netem->latency = (int64_t)shape->delay_ns;
+	netem->jitter = (int64_t)shape->jitter_ns;
+	netem->loss = fraction(shape->loss);
+	netem->loss_correlation = fraction(shape->loss_correlation);
+	netem->duplicate = fraction(shape->duplicate);
+	netem->corrupt = fraction(shape->corrupt);
+	netem->reorder = fraction(shape->reorder);
+	netem->reorder_correlation = fraction(shape->reorder_correlation);
+	netem->distribution = shape->distribution;
+}
+
+/* A millisecond's worth of tokens: enough for late timers, too little to be seen as a burst. */
+static void
+add_rate(struct qdisc_chain *chain, const struct shape *shape, unsigned mtu)
+{
+	struct qdisc *rate = add(chain, RATE, QDISC_TBF), *queue;
+
+	rate->rate = most(1, shape->rate_bps / 8);
+	rate->burst = clip(most(bytes_in(shape->rate_bps, BURST_NS), 2 * frame_of(mtu)));
+	rate->limit = clip(qdisc_queue_bytes(shape, mtu));
+	if (shape->limit_packets && !shape->limit_bytes) {
+		queue = add(chain, PACKETS, QDISC_PFIFO);
+		queue->limit = clip(shape->limit_packets);
+	} else {
+		queue = add(chain, BYTES, QDISC_BFIFO);
+		queue->limit = rate->limit;
+	}
+}
+
+void
+qdisc_chain_make(const struct shape *shape, unsigned mtu, struct qdisc_chain *ret)
+{
+	*ret = (struct qdisc_chain){ 0 };
+	if (is_impaired(shape))
+		add_netem(ret, shape, mtu);
+	if (shape->rate_bps)
+		add_rate(ret, shape, mtu);
+}
+
+/* ---- comparison ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name, *unit;
+	size_t offset, size;
+	unsigned kinds;			/* bits of enum qdisc_kind */
+} numbers[] = {
+#define NUMBER(member) offsetof(struct qdisc, member), sizeof(((struct qdisc *)0)->member)
+	{ "rate", "bytes/s", NUMBER(rate), 1u << QDISC_TBF },
+	{ "limit", "bytes", NUMBER(limit), 1u << QDISC_BFIFO },
+	{ "limit", "packets", NUMBER(limit), 1u << QDISC_PFIFO | 1u << QDISC_NETEM },
+	{ "delay", "ns", NUMBER(latency), 1u << QDISC_NETEM },
+	{ "jitter", "ns", NUMBER(jitter), 1u << QDISC_NETEM },
+	{ "loss", "of 2^32", NUMBER(loss), 1u << QDISC_NETEM },
+	{ "loss correlation", "of 2^32", NUMBER(loss_correlation), 1u << QDISC_NETEM },
+	{ "duplicate", "of 2^32", NUMBER(duplicate), 1u << QDISC_NETEM },
+	{ "corrupt", "of 2^32", NUMBER(corrupt), 1u << QDISC_NETEM },
+	{ "reorder", "of 2^32", NUMBER(reorder), 1u << QDISC_NETEM },
+	{ "reorder correlation", "of 2^32", NUMBER(reorder_correlation), 1u << QDISC_NETEM },
+};
+
+static uint64_t
+number_of(const struct qdisc *qdisc, size_t i)
+{
+	uint64_t wide = 0;
+
+	memcpy(&wide, (const char *)qdisc + numbers[i].offset, numbers[i].size);
+	return wide;
+}
+
+static bool
+qdisc_equal(const struct qdisc *wanted, const struct qdisc *found, char *text, size_t size)
+{
+	const char *word = qdisc_words[wanted->kind];
+
+	if (wanted->kind != found->kind || wanted->handle != found->handle) {
+		snprintf(text, size, "wanted a qdisc %s, found %s", word,
+			 found->kind < 0 ? "a foreign one" : qdisc_words[found->kind]);
+		return false;
+	}
+	for (size_t i = 0; i < VN_COUNT(numbers); i++) {
+		uint64_t want = number_of(wanted, i), have = number_of(found, i);
+
+		if (!(numbers[i].kinds & 1u << wanted->kind) || want == have)
+			continue;
+		snprintf(text, size, "%s %s: wanted %llu %s, found %llu", word, numbers[i].name,
+			 (unsigned long long)want, numbers[i].unit, (unsigned long long)have);
+		return false;
+	}
+	return true;
+}
+
+bool
+qdisc_chain_equal(const struct qdisc_chain *wanted, const struct qdisc_chain *found, char *text,
+		  size_t size)
+{
+	unsigned count = wanted->count < found->count ? wanted->count : found->count;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!qdisc_equal(&wanted->list[i], &found->list[i], text, size))
+			return false;
+	if (wanted->count > count)
+		snprintf(text, size, "the qdisc %s is missing", qdisc_words[wanted->list[count].kind]);
+	else if (found->count > count)
+		snprintf(text, size, "a qdisc that is not wanted is there");
+	return wanted->count == found->count;
+}
+
+void
+qdisc_chain_order(struct qdisc_chain *chain)
+{
+	uint32_t parent = TC_H_ROOT;
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < chain->count;) {
+		struct qdisc found = chain->list[i];
+
+		if (i < done || found.parent != parent) {
+			i++;
+			continue;
+		}
+		chain->list[i] = chain->list[done];
+		chain->list[done++] = found;
+		parent = found.handle | 1;
+		i = done;
+	}
+	chain->count = done;
+}
