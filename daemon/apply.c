@@ -12,6 +12,7 @@
 #include "daemon/lan_verbs.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
+#include "daemon/shaping.h"
 
 static void *
 load(struct job *job, struct vn_error *err)
@@ -164,7 +165,7 @@ step_lans(struct job *job, void *ctx, struct vn_error *err)
 }
 
 static int
-change_mtu(struct job *job, json_t *item, struct vn_error *err)
+set_lan(struct job *job, json_t *item, const char *mtu, const char *shaping, struct vn_error *err)
 {
 	struct lan *lan = item_lan(job, item);
 	json_t *params;
@@ -172,15 +173,22 @@ change_mtu(struct job *job, json_t *item, struct vn_error *err)
 	if (!lan)
 		return 0;
 	params = lan_job_params(lan);
-	json_object_set(params, "mtu", json_object_get(item, "mtu"));
+	json_object_set(params, "mtu", json_object_get(item, mtu));
+	json_object_set(params, "shaping", json_object_get(item, shaping));
 	return spawn(job, &verb_lan_set, &lan->lock, params, err);
 }
 
+static int
+change_lan(struct job *job, json_t *item, struct vn_error *err)
+{
+	return set_lan(job, item, "mtu", "shaping", err);
+}
+
 static enum verdict
-step_mtu(struct job *job, void *ctx, struct vn_error *err)
+step_change_lans(struct job *job, void *ctx, struct vn_error *err)
 {
 	(void)ctx;
-	return each_item(job, "mtu", change_mtu, err);
+	return each_item(job, "lans", change_lan, err);
 }
 
 static int
@@ -323,21 +331,16 @@ undo_lans(struct job *job, void *ctx, struct vn_error *err)
 }
 
 static int
-change_mtu_back(struct job *job, json_t *item, struct vn_error *err)
+change_lan_back(struct job *job, json_t *item, struct vn_error *err)
 {
-	json_t *back = json_pack("{sO sO}", "id", json_object_get(item, "id"), "mtu",
-				 json_object_get(item, "mtu_before"));
-	int status = change_mtu(job, back, err);
-
-	json_decref(back);
-	return status;
+	return set_lan(job, item, "mtu_before", "shaping_before", err);
 }
 
 static enum verdict
-undo_mtu(struct job *job, void *ctx, struct vn_error *err)
+undo_change_lans(struct job *job, void *ctx, struct vn_error *err)
 {
 	(void)ctx;
-	return each_item(job, "mtu", change_mtu_back, err);
+	return each_item(job, "lans", change_lan_back, err);
 }
 
 /* Created vnodes go at once, without asking: nobody has been told of them. */
@@ -387,8 +390,8 @@ static const struct step apply_steps[] = {
 	{ "create_begun", ON_LOOP, 0, step_begun,        undo_create_vnodes },
 	{ "fields",      ON_LOOP, 0, step_fields,        undo_fields },
 	{ "lans",        ON_LOOP, 0, step_lans,          NULL },
-	{ "mtu_begun",   ON_LOOP, 0, step_begun,         undo_mtu },
-	{ "mtu",         ON_LOOP, 0, step_mtu,           NULL },
+	{ "change_lans_begun", ON_LOOP, 0, step_begun,   undo_change_lans },
+	{ "change_lans", ON_LOOP, 0, step_change_lans,   NULL },
 	{ "create",      ON_LOOP, 0, step_create_vnodes, NULL },
 	{ "change_begun", ON_LOOP, 0, step_begun,        undo_change_vnodes },
 	{ "change",      ON_LOOP, 0, step_change_vnodes, NULL },
@@ -497,6 +500,7 @@ make_lans(struct daemon *daemon, struct topology *topology, json_t *plan, json_t
 			if (lan_new(daemon, topology, name, (unsigned)json_integer_value(
 					json_object_get(object, "mtu")), &lan, err) < 0)
 				return -1;
+			shaping_adopt(lan, json_object_get(object, "shaping"));
 			json_array_append_new(created, json_integer(lan->id));
 		}
 		json_object_foreach(json_object_get(object, "members"), vnode_name, spec) {
@@ -517,7 +521,7 @@ int
 apply_prepare(struct daemon *daemon, json_t *plan, json_t **ret_params, struct vn_error *err)
 {
 	static const char *const copied[] = { "topology", "actions", "change", "recreate", "boot",
-		"remove", "remove_lans", "mtu", "fields", "fields_before" };
+		"remove", "remove_lans", "lans", "fields", "fields_before" };
 	const char *name = json_string_value(json_object_get(plan, "topology"));
 	struct topology *topology = topology_need(daemon, name);
 	json_t *params = json_pack("{s[] s[] s[]}", "new_vnodes", "new_lans", "boot");

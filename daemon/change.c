@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/lifecycle.h"
+#include "daemon/members.h"
 #include "daemon/steps.h"
 
 const char *const change_class_words[] = { "none", "live", "restart", "recreate", NULL };
@@ -27,6 +28,8 @@ static const struct {
 	{ "vcpus",      CHANGE_RESTART,  "" },
 	{ "init",       CHANGE_RESTART,  "" },
 	{ "interfaces", CHANGE_RESTART,  "membership, address, name or MAC in a LAN" },
+	{ "shape",      CHANGE_LIVE,     "of a LAN or a member: what is on its way goes on" },
+	{ "mtu",        CHANGE_LIVE,     "of a LAN" },
 	{ "image",      CHANGE_RECREATE, "a fresh disk; refused without allow_recreate" },
 	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
 	{ "control",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
@@ -95,16 +98,6 @@ change_params(const struct vnode *vnode, json_t *spec, json_t *members)
 	return params;
 }
 
-json_t *
-change_members_now(const struct vnode *vnode)
-{
-	json_t *members = json_object();
-
-	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		json_object_set_new(members, member->lan->name, member_export(member));
-	return members;
-}
-
 struct change {
 	struct task task;		/* first: the steps know no other */
 	struct doc_vnode before, after;
@@ -155,18 +148,6 @@ split_forwards(struct change *change, const struct vnode *vnode)
 			change->come[change->n_come++] = new[i];
 }
 
-/* Whether the member is to go or to be made anew. */
-static bool
-member_changes(const struct member *member, json_t *members)
-{
-	json_t *wanted = json_object_get(members, member->lan->name);
-	json_t *now = member_export(member);
-	bool same = wanted && json_equal(wanted, now);
-
-	json_decref(now);
-	return !same;
-}
-
 static void
 choose_cuts(struct change *change, const struct vnode *vnode)
 {
@@ -176,7 +157,7 @@ choose_cuts(struct change *change, const struct vnode *vnode)
 		count++;
 	change->cut = vn_arena_alloc(&change->arena, (count + 1) * sizeof(*change->cut));
 	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		if (change->members && member_changes(member, change->members))
+		if (change->members && member_differs(member, change->members))
 			change->cut[change->n_cut++] = member->index;
 }
 
@@ -187,7 +168,7 @@ note_before(struct job *job, const struct vnode *vnode)
 	if (json_object_get(job->data, "before"))
 		return;
 	job_note(job, "before", json_incref(vnode->spec_json));
-	job_note(job, "members_before", change_members_now(vnode));
+	job_note(job, "members_before", members_export(vnode));
 	job_note(job, "was_running", json_boolean(vnode->observed == VNODE_RUNNING));
 }
 
@@ -247,8 +228,8 @@ load_set(struct job *job, struct vn_error *err)
 					 json_object_get(job->params, "spec"), NULL) >=
 			  CHANGE_RESTART ||
 			  (change->members &&
-			   !json_equal(change->members, json_object_get(job->data,
-									"members_before")));
+			   !members_equal(change->members,
+					  json_object_get(job->data, "members_before")));
 	job->abort_flag = &change->task.stop;
 	change->network_stood = change->task.network_stands;
 	change->task.halt = change->task.boot = change->restart && change->was_running;
@@ -358,29 +339,6 @@ step_cut(struct job *job, void *ctx, struct vn_error *err)
 	       ? STEP_FAILED : STEP_DONE;
 }
 
-static void
-apply_members(struct vnode *vnode, json_t *members)
-{
-	const char *name;
-	json_t *spec;
-
-	vn_list_each_safe(struct member, member, &vnode->members, in_vnode)
-		if (member_changes(member, members))
-			member_remove(member);
-	json_object_foreach(members, name, spec) {
-		struct lan *lan = table_get_text(&vnode->topology->lans_by_name, name);
-		vn_autoarena arena = { 0 };
-		struct doc_member decoded = { 0 };
-		struct vn_error err;
-		bool has = false;
-
-		vn_list_each(struct member, member, &vnode->members, in_vnode)
-			has |= member->lan == lan;
-		if (lan && !has && schema_decode(doc_member_fields, spec, &arena, &decoded, &err) == 0)
-			member_new(lan, vnode, &decoded);
-	}
-}
-
 /* The task speaks of the old spec; from here on it is to speak of the new one. */
 static int
 renew_task(struct change *change, struct vnode *vnode, struct vn_error *err)
@@ -404,7 +362,7 @@ adopt(struct job *job, struct change *change, const struct doc_vnode *spec, json
 
 	vnode_set_spec(vnode, spec);
 	if (change->members)
-		apply_members(vnode, members);
+		members_adopt(vnode, members);
 	return renew_task(change, vnode, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 

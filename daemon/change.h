@@ -22,7 +22,5 @@ enum change_class change_compare(json_t *old_spec, json_t *new_spec, json_t *fie
  * members NULL: interfaces stay as they are.
  */
 json_t *change_params(const struct vnode *vnode, json_t *spec, json_t *members);
-/* The vnode's members as change_params takes them: what undoes a later change. */
-json_t *change_members_now(const struct vnode *vnode);
 
 extern const struct verb verb_vnode_set;

@@ -4,6 +4,7 @@
  */
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
+#include "daemon/shaping.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,9 +38,16 @@ lan_make(struct topology *topology, int64_t id, const char *name, const char *uu
 static void
 record(struct lan *lan)
 {
-	store_put(lan->daemon->store, "INSERT OR REPLACE INTO lans(id, uuid, topology, name, mtu, up) "
-		  "VALUES(?,?,?,?,?,?)", "isisii", lan->id, lan->uuid, lan->topology->id, lan->name,
-		  (int64_t)lan->mtu, (int64_t)lan->up);
+	json_t *spec = json_pack("{sb}", "link", lan->is_link);
+	vn_autofree char *text = NULL;
+
+	if (lan->shape.given)
+		json_object_set_new(spec, "shape", schema_encode(doc_shape_fields, &lan->shape));
+	text = json_dumps(spec, JSON_COMPACT);
+	json_decref(spec);
+	store_put(lan->daemon->store, "INSERT OR REPLACE INTO lans(id, uuid, topology, name, mtu, up, "
+		  "spec) VALUES(?,?,?,?,?,?,?)", "isisiis", lan->id, lan->uuid, lan->topology->id,
+		  lan->name, (int64_t)lan->mtu, (int64_t)lan->up, text);
 }
 
 int
@@ -138,6 +146,7 @@ make_member(struct lan *lan, struct vnode *vnode, const struct doc_member *spec)
 	member->vnode = vnode;
 	member->up = true;
 	member->spec = schema_encode(doc_member_fields, spec);
+	member->shape = spec->shape;
 	member->n_addresses = (unsigned)spec->addresses.count;
 	hosts_touch(vnode->topology);
 	member->addresses = vn_alloc_array(member->n_addresses, sizeof(*member->addresses));
@@ -240,6 +249,32 @@ lan_set_mtu(struct lan *lan, unsigned mtu)
 	record(lan);
 }
 
+void
+lan_set_shape(struct lan *lan, const struct doc_shape *shape, bool is_link)
+{
+	lan->shape = *shape;
+	lan->is_link = is_link;
+	record(lan);
+}
+
+void
+member_set_shape(struct member *member, json_t *shape)
+{
+	vn_autoarena arena = { 0 };
+	struct doc_port_shape decoded = { 0 };
+	struct vn_error err;
+
+	if (schema_decode(doc_port_shape_fields, shape, &arena, &decoded, &err) < 0)
+		abort();		/* checked when it came in */
+	member->shape = decoded;
+	if (decoded.to.given || decoded.from.given)
+		json_object_set_new(member->spec, "shape",
+				    schema_encode(doc_port_shape_fields, &decoded));
+	else
+		json_object_del(member->spec, "shape");
+	record_member(member);
+}
+
 json_t *
 member_export(const struct member *member)
 {
@@ -257,11 +292,15 @@ member_export(const struct member *member)
 json_t *
 lan_object(const struct lan *lan)
 {
+	struct shape shape = shaping_shape(&lan->shape);
 	json_t *members = json_array();
 
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		json_t *addresses = json_array();
+		struct shape to, from;
 		char mac[VN_MAC_TEXT];
+
+		shaping_effective(lan, member, &to, &from);
 
 		vn_mac_print(&member->mac, mac);
 		for (unsigned i = 0; i < member->n_addresses; i++) {
@@ -270,16 +309,17 @@ lan_object(const struct lan *lan)
 			vn_cidr_print(&member->addresses[i], text);
 			json_array_append_new(addresses, json_string(text));
 		}
-		json_array_append_new(members, json_pack("{ss sI ss ss so sb so}",
+		json_array_append_new(members, json_pack("{ss sI ss ss so sb so so so}",
 			"vnode", member->vnode->name, "vmid", (json_int_t)member->vnode->vmid,
 			"interface", member->ifname, "mac", mac, "addresses", addresses,
 			"up", member->up && lan->up,
-			"device", json_sprintf("v%lde%u", (long)member->vnode->vmid, member->index)));
+			"device", json_sprintf("v%lde%u", (long)member->vnode->vmid, member->index),
+			"to", shaping_object(&to), "from", shaping_object(&from)));
 	}
-	return json_pack("{ss ss sI ss sI sb so so}", "name", lan->name,
+	return json_pack("{ss ss sI ss sI sb so so so}", "name", lan->name,
 			 "topology", lan->topology->name, "id", (json_int_t)lan->id, "uuid", lan->uuid,
 			 "mtu", (json_int_t)(lan->mtu ? lan->mtu : 1500), "up", lan->up,
-			 "members", members, "job",
+			 "shape", shaping_object(&shape), "members", members, "job",
 			 lan->lock.holder ? json_integer(lan->lock.holder) : json_null());
 }
 
@@ -290,6 +330,17 @@ lan_announce(struct lan *lan, const char *what)
 
 	event_append(lan->daemon, EVENT_LAN_CHANGE, &about, json_pack("{ss sb}", "change", what,
 								     "up", lan->up));
+}
+
+static void
+adopt_spec(struct lan *lan, const char *text)
+{
+	json_t *spec = text ? json_loads(text, 0, NULL) : NULL;
+	struct lan_shaping shaping = shaping_read(spec);
+
+	lan->shape = shaping.shape;
+	lan->is_link = shaping.is_link;
+	json_decref(spec);
 }
 
 static void
@@ -304,6 +355,7 @@ on_lan_row(void *arg, struct store_row *row)
 		lan = lan_make(topology, store_int(row, 0), store_text(row, 3), store_text(row, 1));
 		lan->mtu = (unsigned)store_int(row, 4);
 		lan->up = store_int(row, 5);
+		adopt_spec(lan, store_text(row, 6));
 		return;
 	}
 }
@@ -335,7 +387,7 @@ int
 lans_load(struct daemon *daemon, struct vn_error *err)
 {
 	if (store_read(daemon->store, on_lan_row, daemon, err, "SELECT id, uuid, topology, name, "
-		       "mtu, up FROM lans ORDER BY id", "") < 0)
+		       "mtu, up, spec FROM lans ORDER BY id", "") < 0)
 		return -1;
 	return store_read(daemon->store, on_member_row, daemon, err, "SELECT lan, vmid, idx, ifname, "
 			  "mac, spec, up FROM members ORDER BY lan, vmid", "");

@@ -1,6 +1,6 @@
 /*
- * LANs made, removed, changed, and cut off. lan.create and lan.destroy are inner verbs: LANs come and
- * go with topologies.
+ * LANs made, removed, and cut off. lan.create and lan.destroy are inner verbs: LANs come and go with
+ * topologies. lan.set is in lan_set.c.
  */
 #include "daemon/lan_verbs.h"
 
@@ -12,7 +12,7 @@ struct lan_task {
 	struct net *net;
 	int64_t id;
 	char uuid[VN_UUID_TEXT];
-	unsigned mtu, mtu_before;
+	unsigned mtu;
 	bool up;
 	int64_t member;			/* VMID; 0: all */
 	struct port_list {		/* ports whose namespaces stand now */
@@ -20,8 +20,6 @@ struct lan_task {
 		unsigned *indexes;
 		size_t count;
 	} ports, changed;		/* changed: those that had the other carrier before */
-	struct task *members;		/* vnodes whose network stands, for the MTU of their ports */
-	size_t n_members;
 };
 
 struct lan *
@@ -41,9 +39,6 @@ free_task(void *ctx)
 {
 	struct lan_task *task = ctx;
 
-	for (size_t i = 0; i < task->n_members; i++)
-		task_fini(&task->members[i]);
-	free(task->members);
 	free(task->ports.vmids);
 	free(task->ports.indexes);
 	free(task->changed.vmids);
@@ -51,26 +46,13 @@ free_task(void *ctx)
 	free(task);
 }
 
-static bool
-stands(const struct vnode *vnode)
+bool
+lan_member_stands(const struct member *member)
 {
+	const struct vnode *vnode = member->vnode;
+
 	return vnode->runtime.network &&
 	       strcmp(vnode->runtime.boot_id, vnode->daemon->boot_id) == 0;
-}
-
-static void
-collect_members(struct lan_task *task, const struct lan *lan)
-{
-	struct vn_error ignored;
-	size_t count = 0;
-
-	vn_list_each(struct member, member, &lan->members, in_lan)
-		count++;
-	task->members = vn_alloc_array(count, sizeof(*task->members));
-	vn_list_each(struct member, member, &lan->members, in_lan)
-		if (stands(member->vnode) &&
-		    task_init(&task->members[task->n_members], member->vnode, &ignored) == 0)
-			task->n_members++;
 }
 
 static void
@@ -95,7 +77,6 @@ note_before(struct job *job, const struct lan *lan)
 		json_object_set_new(members, member->vnode->uuid, json_boolean(member->up));
 	job_note(job, "lan_up", json_boolean(lan->up));
 	job_note(job, "members_up", members);
-	job_note(job, "mtu_before", json_integer(lan->mtu));
 }
 
 static bool
@@ -117,7 +98,7 @@ collect_ports(const struct job *job, struct lan_task *task, const struct lan *la
 		bool before = was_up(job, member);
 		bool up = lan_up && (task->member || task->up ? task->up : before);
 
-		if (!is_meant || up != task->up || !stands(member->vnode))
+		if (!is_meant || up != task->up || !lan_member_stands(member))
 			continue;
 		add_port(&task->ports, member);
 		if ((before && lan_was_up) != up)
@@ -125,12 +106,11 @@ collect_ports(const struct job *job, struct lan_task *task, const struct lan *la
 	}
 }
 
-static void *
-load(struct job *job, struct vn_error *err)
+struct lan *
+lan_job_lock(struct job *job, struct vn_error *err)
 {
 	struct lan *lan = job_lan(job);
 	vn_autofree char *what = NULL;
-	struct lan_task *task;
 
 	if (!lan) {
 		vn_fail(err, VN_E_NOT_FOUND, "the LAN is gone");
@@ -142,17 +122,25 @@ load(struct job *job, struct vn_error *err)
 	if (!json_array_size(job->about))
 		json_array_append_new(job->about, json_sprintf("%s/%s", lan->topology->name,
 							       lan->name));
+	return lan;
+}
+
+static void *
+load(struct job *job, struct vn_error *err)
+{
+	struct lan *lan = lan_job_lock(job, err);
+	struct lan_task *task;
+
+	if (!lan)
+		return NULL;
 	task = vn_alloc(sizeof(*task));
 	task->net = job->daemon->net;
 	task->id = lan->id;
 	memcpy(task->uuid, lan->uuid, sizeof(task->uuid));
+	task->mtu = lan->mtu;
 	note_before(job, lan);
-	task->mtu_before = (unsigned)json_integer_value(json_object_get(job->data, "mtu_before"));
-	task->mtu = json_object_get(job->params, "mtu")
-		    ? (unsigned)json_integer_value(json_object_get(job->params, "mtu")) : lan->mtu;
 	task->up = strcmp(job->verb->method, "lan.down") != 0;
 	task->member = json_integer_value(json_object_get(job->params, "member"));
-	collect_members(task, lan);
 	collect_ports(job, task, lan);
 	return task;
 }
@@ -174,45 +162,6 @@ step_no_bridge(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)job;
 	return task->net->ops->lan_down(task->net, task->id, err) < 0 ? STEP_FAILED : STEP_DONE;
-}
-
-/* The bridge and both ends of each member's port get the MTU. */
-static enum verdict
-change_mtu(struct lan_task *task, unsigned mtu, struct vn_error *err)
-{
-	struct lan_spec spec = { .id = task->id, .uuid = task->uuid, .mtu = mtu };
-
-	if (task->net->ops->lan_up(task->net, &spec, err) < 0)
-		return STEP_FAILED;
-	for (size_t i = 0; i < task->n_members; i++)
-		for (size_t p = 0; p < task->members[i].n_ports; p++) {
-			struct port_spec port = task->members[i].ports[p];
-
-			port.mtu = mtu;
-			if (port.lan == task->id &&
-			    task->net->ops->ports_up(task->net, &task->members[i].guest.ns, &port, 1,
-						     err) < 0)
-				return STEP_FAILED;
-		}
-	return STEP_DONE;
-}
-
-static enum verdict
-step_mtu(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct lan_task *task = ctx;
-
-	(void)job;
-	return change_mtu(task, task->mtu, err);
-}
-
-static enum verdict
-undo_mtu(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct lan_task *task = ctx;
-
-	(void)job;
-	return change_mtu(task, task->mtu_before, err);
 }
 
 /* The model first: a crash between leaves a wish that the start makes true. Up means up: it also takes
@@ -285,26 +234,6 @@ undo_carrier(struct job *job, void *ctx, struct vn_error *err)
 	return set_carrier(task->net, &task->changed, !task->up, err);
 }
 
-static enum verdict
-step_set_mtu(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct lan_task *task = ctx;
-
-	(void)err;
-	lan_set_mtu(job_lan(job), task->mtu);
-	return STEP_DONE;
-}
-
-static enum verdict
-undo_set_mtu(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct lan_task *task = ctx;
-
-	(void)err;
-	lan_set_mtu(job_lan(job), task->mtu_before);
-	return STEP_DONE;
-}
-
 static const struct step create_steps[] = {
 	{ "create_bridge",  ON_WORKER, LANE_NET, step_bridge,    step_no_bridge },
 	{ 0 }
@@ -312,12 +241,6 @@ static const struct step create_steps[] = {
 
 static const struct step destroy_steps[] = {
 	{ "destroy_bridge", ON_WORKER, LANE_NET, step_no_bridge, NULL },
-	{ 0 }
-};
-
-static const struct step set_steps[] = {
-	{ "mtu",            ON_WORKER, LANE_NET, step_mtu,       undo_mtu },
-	{ "adopt",          ON_LOOP,   0,        step_set_mtu,   undo_set_mtu },
 	{ 0 }
 };
 
@@ -359,8 +282,8 @@ ended_destroy(struct job *job, void *ctx)
 	topology_drop_if_empty(topology);
 }
 
-static void
-ended_change(struct job *job, void *ctx)
+void
+lan_ended_change(struct job *job, void *ctx)
 {
 	struct lan *lan = job_lan(job);
 
@@ -376,6 +299,5 @@ const struct verb verb_lan_create =
 	{ "lan.create", 1, create_steps, load, free_task, ended_create };
 const struct verb verb_lan_destroy =
 	{ "lan.destroy", 1, destroy_steps, load, free_task, ended_destroy };
-const struct verb verb_lan_set = { "lan.set", 1, set_steps, load, free_task, ended_change };
-const struct verb verb_lan_up = { "lan.up", 1, carrier_steps, load, free_task, ended_change };
-const struct verb verb_lan_down = { "lan.down", 1, carrier_steps, load, free_task, ended_change };
+const struct verb verb_lan_up = { "lan.up", 1, carrier_steps, load, free_task, lan_ended_change };
+const struct verb verb_lan_down = { "lan.down", 1, carrier_steps, load, free_task, lan_ended_change };

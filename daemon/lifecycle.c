@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/lan_verbs.h"
 #include "daemon/log.h"
 #include "daemon/steps.h"
 
@@ -274,17 +275,40 @@ ended_reload(struct job *job, void *ctx)
 		ended_boot(job, ctx);
 }
 
+static json_t *
+links_of(const struct vnode *vnode)
+{
+	json_t *links = json_array();
+
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (member->lan->is_link)
+			json_array_append_new(links, json_integer(member->lan->id));
+	return links;
+}
+
 static void
 ended_destroy(struct job *job, void *ctx)
 {
 	struct vnode *vnode = job_vnode(job);
+	struct daemon *daemon = job->daemon;
+	json_t *links, *link;
+	size_t i;
 
 	if (!vnode)
 		return;
-	if (job->err.code == VN_OK)
-		forget(job, vnode, ctx);
-	else
+	if (job->err.code != VN_OK) {
 		settle_failure(job, vnode, VNODE_FAILED);
+		return;
+	}
+	links = job->parent ? NULL : links_of(vnode);	/* a parent holds the LANs and has seen to them */
+	forget(job, vnode, ctx);
+	json_array_foreach(links, i, link) {
+		struct lan *lan = lan_by_id(daemon, json_integer_value(link));
+
+		if (lan)
+			lan_end_link(lan, job->uid);
+	}
+	json_decref(links);
 }
 
 static void

@@ -33,6 +33,7 @@ struct member {			/* one vnode's interface in a LAN */
 	struct vn_cidr *addresses;
 	unsigned n_addresses;
 	bool up;			/* carrier wanted, unless the LAN is down */
+	struct doc_port_shape shape;	/* its own; see daemon/shaping.h */
 	json_t *spec;			/* the member's own fields of the document */
 	struct vn_list in_lan, in_vnode;
 };
@@ -45,6 +46,8 @@ struct lan {
 	struct topology *topology;
 	unsigned mtu;			/* 0 = 1500 */
 	bool up;
+	struct doc_shape shape;
+	bool is_link;			/* see daemon/shaping.h */
 	struct job_lock lock;
 	struct vn_list members;		/* by `in_lan` */
 	struct vn_list in_topology, link;
@@ -188,6 +191,9 @@ void member_remove(struct member *member);
 void member_set_up(struct member *member, bool up);
 void lan_set_up(struct lan *lan, bool up);
 void lan_set_mtu(struct lan *lan, unsigned mtu);
+void lan_set_shape(struct lan *lan, const struct doc_shape *shape, bool is_link);
+/* Takes over a port shape of the member's document. */
+void member_set_shape(struct member *member, json_t *shape);
 json_t *lan_object(const struct lan *lan);
 /* The member's fields as the document has them; a new reference. */
 json_t *member_export(const struct member *member);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "daemon/lifecycle.h"
+#include "daemon/members.h"
+#include "daemon/shaping.h"
 
 struct planning {
 	struct daemon *daemon;
@@ -122,10 +124,10 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	    struct vn_error *err)
 {
 	json_t *spec = schema_encode(doc_vnode_fields, doc);
-	json_t *members = members_of(p, doc->key), *before = change_members_now(vnode);
+	json_t *members = members_of(p, doc->key), *before = members_export(vnode);
 	json_t *fields = json_array(), *item;
 	enum change_class class = change_compare(vnode->spec_json, spec, fields);
-	bool members_differ = !json_equal(members, before);
+	bool members_differ = !members_equal(members, before);
 	int status = 0;
 
 	if (members_differ) {
@@ -206,34 +208,102 @@ check_overlap(struct planning *p, const struct doc_lan *lan, const struct doc_me
 	return 0;
 }
 
+static bool
+is_new(struct planning *p, const char *vnode)
+{
+	return json_object_get(json_object_get(json_object_get(p->plan, "create"), "vnodes"), vnode);
+}
+
+/* Whether the LAN has exactly the members that the document gives it, and two of them. */
+static bool
+stays_link(const struct lan *lan, const struct doc_lan *doc)
+{
+	const struct doc_member *list = doc->members.items;
+	size_t n = 0, same = 0;
+
+	vn_list_each(struct member, member, &lan->members, in_lan) {
+		n++;
+		for (size_t i = 0; i < doc->members.count; i++)
+			same += strcmp(member->vnode->name, list[i].key) == 0;
+	}
+	return lan->is_link && n == 2 && same == 2 && doc->members.count == 2;
+}
+
+/* As shaping_export, of those members that the LAN has now, or (NULL) of none. */
+static json_t *
+shaping_of(const struct doc_lan *doc, const struct lan *lan, bool is_link)
+{
+	const struct doc_member *list = doc->members.items;
+	json_t *members = json_object();
+
+	for (size_t i = 0; lan && i < doc->members.count; i++)
+		vn_list_each(struct member, member, &lan->members, in_lan)
+			if (strcmp(member->vnode->name, list[i].key) == 0)
+				json_object_set_new(members, list[i].key,
+						    schema_encode(doc_port_shape_fields,
+								  &list[i].shape));
+	return json_pack("{so sb so}", "shape", doc->shape.given
+			 ? schema_encode(doc_shape_fields, &doc->shape) : json_null(), "link", is_link,
+			 "members", members);
+}
+
+static void
+plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc)
+{
+	json_t *shaping = shaping_of(doc, lan, stays_link(lan, doc)), *fields = json_array();
+	json_t *before = shaping_export(lan, json_object_get(shaping, "members"));
+
+	if (lan->mtu != (unsigned)doc->mtu)
+		json_array_append_new(fields, json_string("mtu"));
+	if (!json_equal(shaping, before))
+		json_array_append_new(fields, json_string("shape"));
+	if (json_array_size(fields)) {
+		add_action(p, "change", "lan", doc->key, "live", fields);
+		json_array_append_new(list_of(p, "lans"), json_pack("{sI sI sI sO sO}", "id",
+			(json_int_t)lan->id, "mtu", (json_int_t)doc->mtu, "mtu_before",
+			(json_int_t)lan->mtu, "shaping", shaping, "shaping_before", before));
+	}
+	json_decref(fields);
+	json_decref(shaping);
+	json_decref(before);
+}
+
+/* Members that are new vnodes are made with them, in new and in old LANs. */
+static void
+plan_lan_members(struct planning *p, const struct lan *lan, const struct doc_lan *doc)
+{
+	const struct doc_member *list = doc->members.items;
+	json_t *members = json_object();
+
+	for (size_t i = 0; i < doc->members.count; i++)
+		if (is_new(p, list[i].key))
+			json_object_set_new(members, list[i].key, member_spec(&list[i]));
+	if (!lan || json_object_size(members))
+		json_object_set_new(json_object_get(json_object_get(p->plan, "create"), "lans"),
+				    doc->key, json_pack("{sI sO so}", "mtu", (json_int_t)doc->mtu,
+							"members", members, "shaping",
+							shaping_of(doc, NULL,
+								   doc->members.count == 2 &&
+								   json_object_size(members) == 2)));
+	json_decref(members);
+}
+
 static int
 plan_lan(struct planning *p, const struct doc_lan *doc, struct vn_error *err)
 {
 	struct lan *lan = p->topology ? table_get_text(&p->topology->lans_by_name, doc->key) : NULL;
 	const struct doc_member *list = doc->members.items;
-	json_t *create = json_object_get(p->plan, "create"), *members;
 
 	for (size_t i = 0; i < doc->members.count; i++)
 		if (check_overlap(p, doc, &list[i], err) < 0)
 			return -1;
-	if (lan && lan->mtu != (unsigned)doc->mtu) {
-		add_action(p, "change", "lan", doc->key, "live", NULL);
-		json_array_append_new(list_of(p, "mtu"), json_pack("{sI sI sI}", "id",
-			(json_int_t)lan->id, "mtu", (json_int_t)doc->mtu, "mtu_before",
-			(json_int_t)lan->mtu));
-	}
-	if (!lan)
+	if (shaping_check(p->daemon, doc, err) < 0)
+		return -1;
+	if (lan)
+		plan_lan_change(p, lan, doc);
+	else
 		add_action(p, "create", "lan", doc->key, NULL, NULL);
-	/* Members that are new vnodes are made with them, in new and in old LANs. */
-	members = json_object();
-	for (size_t i = 0; i < doc->members.count; i++)
-		if (json_object_get(json_object_get(create, "vnodes"), list[i].key))
-			json_object_set_new(members, list[i].key, member_spec(&list[i]));
-	if (!lan || json_object_size(members))
-		json_object_set_new(json_object_get(create, "lans"), doc->key,
-				    json_pack("{sI sO}", "mtu", (json_int_t)doc->mtu, "members",
-					      members));
-	json_decref(members);
+	plan_lan_members(p, lan, doc);
 	return 0;
 }
 

@@ -7,10 +7,10 @@
  * A plan is JSON, since it is shown to people, kept in the job's journal and read again after a crash:
  *   topology  name
  *   actions   [{action, kind: vnode|lan|topology, name, how?, fields?}]  what topology.plan shows
- *   create    {"vnodes": {name: spec}, "lans": {name: {mtu, members: {vnode: member}}}}
+ *   create    {"vnodes": {name: spec}, "lans": {name: {mtu, shaping, members: {vnode: member}}}}
  *   change    [{vmid, spec, members, spec_before, members_before}]
  *   recreate  [vmid and spec likewise]  boot [vmid]  remove [vmid]  remove_lans [id]
- *   mtu       [{id, mtu, mtu_before}]
+ *   lans      [{id, mtu, mtu_before, shaping, shaping_before}]; shaping as in daemon/shaping.h
  *   fields, fields_before   the topology's own; null when equal
  */
 struct plan_options {

@@ -27,7 +27,7 @@ static const char tables[] =
 	"CREATE TABLE lans ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT UNIQUE NOT NULL,"
 	" topology INTEGER NOT NULL,"
-	" name TEXT NOT NULL, mtu INTEGER NOT NULL, up INTEGER NOT NULL,"
+	" name TEXT NOT NULL, mtu INTEGER NOT NULL, up INTEGER NOT NULL, spec TEXT,"
 	" UNIQUE (topology, name));"
 
 	"CREATE TABLE members ("
@@ -57,4 +57,11 @@ static const char tables[] =
 	" seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, type INTEGER NOT NULL, topology TEXT,"
 	" vnode TEXT, vmid INTEGER, lan TEXT, job INTEGER, data TEXT);";
 
-const struct store_schema store_schema = { .version = STORE_SCHEMA, .tables = tables };
+static const struct store_migration migrations[] = {
+	{ 1, "ALTER TABLE lans ADD COLUMN spec TEXT" },
+};
+
+const struct store_schema store_schema = {
+	.version = STORE_SCHEMA, .tables = tables,
+	.migrations = migrations, .n_migrations = sizeof(migrations) / sizeof(*migrations),
+};

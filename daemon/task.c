@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/digest.h"
+#include "daemon/shaping.h"
 
 static const char *print(struct vn_arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -72,16 +73,20 @@ copy_ports(struct task *task, const struct vnode *vnode)
 		n++;
 	task->ports = vn_arena_alloc(&task->arena, (n + 1) * sizeof(*task->ports));
 	vn_list_each(struct member, member, &vnode->members, in_vnode) {
+		struct lan_shaping shaping;
+		struct shape out, in;
 		struct vn_cidr *addresses = vn_arena_alloc(&task->arena,
 			(member->n_addresses + 1) * sizeof(*addresses));
 
 		memcpy(addresses, member->addresses, member->n_addresses * sizeof(*addresses));
+		shaping = shaping_now(member->lan);
+		shaping_port(&shaping, member, &out, &in);
 		task->ports[task->n_ports++] = (struct port_spec){ .lan = member->lan->id,
 			.index = member->index,
 			.ifname = vn_arena_strdup(&task->arena, member->ifname),
 			.mac = member->mac, .addresses = addresses,
 			.n_addresses = member->n_addresses, .mtu = member->lan->mtu,
-			.up = member->up && member->lan->up };
+			.up = member->up && member->lan->up, .out = out, .in = in };
 	}
 }
 

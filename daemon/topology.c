@@ -143,6 +143,9 @@ topology_export(const struct topology *topology)
 		object = json_pack("{so}", "members", members);
 		if (lan->mtu)
 			json_object_set_new(object, "mtu", json_integer(lan->mtu));
+		if (lan->shape.given)
+			json_object_set_new(object, "shape",
+					    schema_encode(doc_shape_fields, &lan->shape));
 		json_object_set_new(lans, lan->name, object);
 	}
 	json_object_set_new(document, "vnodes", vnodes);

@@ -69,7 +69,8 @@ const struct field doc_member_fields[] = {
 	  AT(doc_member, interface), .form = &form_interface },
 	{ "mac", "its hardware address; derived unless given", FIELD_STRING, 0, AT(doc_member, mac),
 	  .form = &form_mac },
-	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
+	{ "shape", "how its traffic is shaped, each way", FIELD_STRUCT, 0, AT(doc_member, shape),
+	  .fields = doc_port_shape_fields, .size = sizeof(struct doc_port_shape) },
 	{ 0 }
 };
 
@@ -78,7 +79,9 @@ const struct field doc_lan_fields[] = {
 	  MTU_MIN, MTU_MAX },
 	{ "members", "its vnodes by name", FIELD_MAP, 0, AT(doc_lan, members), 0, MEMBERS_MAX,
 	  .form = &form_name, .fields = doc_member_fields, .size = sizeof(struct doc_member) },
-	{ "shape", "how its traffic is shaped", FIELD_JSON, FIELD_UNSUPPORTED },
+	{ "shape", "how the traffic of each member is shaped that says nothing of its own",
+	  FIELD_STRUCT, FIELD_MARKED, AT(doc_lan, shape), .fields = doc_shape_fields,
+	  .size = sizeof(struct doc_shape) },
 	{ 0 }
 };
 
@@ -297,6 +300,30 @@ check_mac(struct checks *checks, const struct doc_lan *lan, const struct doc_mem
 }
 
 static int
+check_shape(struct checks *checks, const struct doc_shape *shape, const char *path)
+{
+	if (doc_shape_check(shape, checks->err) == 0)
+		return 0;
+	vn_error_prefix_path(checks->err, path);
+	return -1;
+}
+
+static int
+check_port_shape(struct checks *checks, const struct doc_lan *lan, const struct doc_member *member)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/lans/%s/members/%s/shape/from", lan->key, member->key);
+	if (member->shape.from.given && lan->members.count == 2)
+		return vn_fail_at(checks->err, path, VN_E_INVALID,
+				  "a link has two members: use the other member's \"to\"");
+	if (check_shape(checks, &member->shape.from, path) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/lans/%s/members/%s/shape/to", lan->key, member->key);
+	return check_shape(checks, &member->shape.to, path);
+}
+
+static int
 check_member(struct checks *checks, const struct document *document, const struct doc_lan *lan,
 	     const struct doc_member *member, json_t *used)
 {
@@ -311,7 +338,7 @@ check_member(struct checks *checks, const struct document *document, const struc
 				  member->key);
 	}
 	if (check_interface(checks, lan, member, &vnodes[json_integer_value(index)]) < 0 ||
-	    check_mac(checks, lan, member) < 0)
+	    check_mac(checks, lan, member) < 0 || check_port_shape(checks, lan, member) < 0)
 		return -1;
 	return check_addresses(checks, lan, member, used);
 }
@@ -321,8 +348,11 @@ check_lan(struct checks *checks, const struct document *document, const struct d
 {
 	const struct doc_member *members = lan->members.items;
 	json_t *used = json_object();
-	int result = 0;
+	char path[PATH_SIZE];
+	int result;
 
+	snprintf(path, sizeof(path), "/lans/%s/shape", lan->key);
+	result = check_shape(checks, &lan->shape, path);
 	for (size_t i = 0; i < lan->members.count && result == 0; i++)
 		result = check_member(checks, document, lan, &members[i], used);
 	json_decref(used);

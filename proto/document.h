@@ -2,6 +2,7 @@
 /* The topology document (DESIGN section 8), as the schema decodes it. */
 
 #include "proto/schema.h"
+#include "proto/shape.h"
 
 enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 enum forward_protocol { FORWARD_TCP, FORWARD_UDP };
@@ -35,11 +36,13 @@ struct doc_member {
 	struct field_array addresses;	/* `address`: const char *, CIDR */
 	const char *interface;		/* name inside; NULL: the lowest free ethN, N ≥ 1 */
 	const char *mac;		/* NULL: derived */
+	struct doc_port_shape shape;	/* on a link, `from` belongs to the other member */
 };
 
 struct doc_lan {
 	const char *key;
 	int64_t mtu;			/* 0 = 1500 */
+	struct doc_shape shape;		/* `to` of each member that has none of its own */
 	struct field_array members;	/* struct doc_member */
 };
 
@@ -59,7 +62,8 @@ extern const struct field doc_member_fields[];	/* without the key */
 /*
  * Decodes and checks all that can be known without a host: members exist, no vnode twice in a LAN's
  * map by construction, no address twice in a LAN, no two interfaces of a vnode with one name ("eth0"
- * is refused while `control` is true), no MAC twice, no host port twice, /32 and /128 only alone.
+ * is refused while `control` is true), no MAC twice, no host port twice, /32 and /128 only alone, no
+ * shape that contradicts itself.
  * Errors: VN_E_INVALID or VN_E_UNSUPPORTED with the path of the field.
  */
 int document_decode(json_t *object, struct vn_arena *arena, struct document *ret,

@@ -226,10 +226,22 @@ const struct field lan_change_params_fields[] = {
 	{ 0 }
 };
 
+static const struct field lan_set_member_fields[] = {
+	{ "to", "fields of the shape of what it sends that change; null: the LAN's again", FIELD_JSON,
+	  0, AT(lan_set_member, to), .fields = doc_shape_fields },
+	{ "from", "fields of the shape of what it is sent that change; null: not shaped", FIELD_JSON, 0,
+	  AT(lan_set_member, from), .fields = doc_shape_fields },
+	{ 0 }
+};
+
 const struct field lan_set_params_fields[] = {
 	LAN(lan_set_params),
-	{ "mtu", "largest packet in bytes", FIELD_INT, FIELD_REQUIRED, AT(lan_set_params, mtu), 576,
-	  9000 },
+	{ "mtu", "largest packet in bytes", FIELD_INT, 0, AT(lan_set_params, mtu), 576, 9000 },
+	{ "shape", "fields of its shape that change; null takes one, or all, away", FIELD_JSON, 0,
+	  AT(lan_set_params, shape), .fields = doc_shape_fields },
+	{ "members", "shapes of members that change, by vnode", FIELD_MAP, 0,
+	  AT(lan_set_params, members), .form = &form_name, .fields = lan_set_member_fields,
+	  .size = sizeof(struct lan_set_member) },
 	CHANGE(lan_set_params),
 	{ 0 }
 };

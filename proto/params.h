@@ -91,10 +91,17 @@ struct lan_change_params {		/* .up .down; member: only this vnode's port */
 	const char *member;
 };
 
+struct lan_set_member {
+	const char *key;			/* name of a vnode */
+	json_t *to, *from;			/* as lan_set_params.shape */
+};
+
 struct lan_set_params {
 	struct change_params change;
 	const char *lan;
-	int64_t mtu;
+	int64_t mtu;				/* 0: stays */
+	json_t *shape;				/* fields of doc_shape that change; null takes one away */
+	struct field_array members;		/* struct lan_set_member */
 };
 
 struct topology_params {		/* .get .export */

@@ -221,6 +221,8 @@ decode_value(struct decoder *d, const struct field *field, json_t *value, void *
 	case FIELD_WORD:
 		return decode_word(d, field, value, at);
 	case FIELD_STRUCT:
+		if (field->flags & FIELD_MARKED)
+			*(bool *)at = true;
 		return decode_object(d, field->fields, value, at);
 	case FIELD_LIST:
 		return decode_list(d, field, value, at);

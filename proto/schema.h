@@ -47,6 +47,7 @@ struct form {
 #define FIELD_REQUIRED    1u	/* absent or null is VN_E_INVALID */
 #define FIELD_UNSUPPORTED 2u	/* given (not null) is VN_E_UNSUPPORTED with its path */
 #define FIELD_OR_ONE      4u	/* a list that may be written as its only item */
+#define FIELD_MARKED      8u	/* STRUCT: its first member is a bool, true when the field was given */
 
 struct field {
 	const char *name;

@@ -79,18 +79,43 @@ mac_word(const struct port *port, char text[static VN_MAC_TEXT])
 	return text;
 }
 
+static bool
+is_shaped(const struct shape *shape)
+{
+	return shape->rate_bps || shape->delay_ns || shape->loss > 0 || shape->duplicate > 0 ||
+	       shape->corrupt > 0 || shape->limit_bytes || shape->limit_packets;
+}
+
+/* A direction that is shaped; an untouched one is not shown. */
+static void
+put_shape(json_t *port, const char *key, const struct shape *shape)
+{
+	if (is_shaped(shape))
+		json_object_set_new(port, key, json_pack("{s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:I, "
+			"s:I}", "rate_bps", (json_int_t)shape->rate_bps, "delay_ns",
+			(json_int_t)shape->delay_ns, "jitter_ns", (json_int_t)shape->jitter_ns,
+			"distribution", shape->distribution, "loss", shape->loss, "duplicate",
+			shape->duplicate, "corrupt", shape->corrupt, "reorder", shape->reorder,
+			"limit_bytes", (json_int_t)shape->limit_bytes, "limit_packets",
+			(json_int_t)shape->limit_packets));
+}
+
 static json_t *
 describe_ports(const struct world *world)
 {
 	json_t *section = json_object();
 	char mac[VN_MAC_TEXT];
 
-	vn_list_each(struct port, port, &world->ports, link)
-		put(section, vn_format("v%llde%u", (long long)port->vmid, port->index),
-		    json_pack("{s:I, s:s, s:s, s:o, s:i, s:b}", "lan", (json_int_t)port->lan,
-			      "ifname", port->ifname, "mac", mac_word(port, mac),
-			      "addresses", addresses_json(port->addresses, port->n_addresses),
-			      "mtu", (int)port->mtu, "up", port->up));
+	vn_list_each(struct port, port, &world->ports, link) {
+		json_t *object = json_pack("{s:I, s:s, s:s, s:o, s:i, s:b}", "lan",
+			(json_int_t)port->lan, "ifname", port->ifname, "mac", mac_word(port, mac),
+			"addresses", addresses_json(port->addresses, port->n_addresses),
+			"mtu", (int)port->mtu, "up", port->up);
+
+		put_shape(object, "out", &port->out);
+		put_shape(object, "in", &port->in);
+		put(section, vn_format("v%llde%u", (long long)port->vmid, port->index), object);
+	}
 	return section;
 }
 

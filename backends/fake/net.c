@@ -384,7 +384,7 @@ fake_shape_check(struct net *self, const struct shape *shape, struct vn_error *e
 	struct call call;
 	int result = 0;
 
-	if (call_begin(&call, handle_of(self), "net.shape_check", 0, 0, err) < 0)
+	if (call_begin(&call, handle_of(self), "net.shape_check", 0, CALL_LOOP, err) < 0)
 		return -1;
 	vn_list_each(struct word, lack, &call.world->lacks, link)
 		if (strstr(lack->text, "netem") && (shape->delay_ns || shape->loss > 0))

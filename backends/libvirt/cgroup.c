@@ -187,13 +187,14 @@ limit_v2(char *folder, unsigned pids, struct vn_error *err)
 
 /*
  * Controllers go down only from a group without processes of its own. libvirt_lxc is the last one in
- * the container's: it joins vnode-init in its leaf. What the machine does not offer stays out.
+ * the container's: it joins vnode-init in its leaf. libvirt itself does not bring the controller pids
+ * into its group. What the machine does not offer stays out.
  */
 void
 cgroup_hand_down(pid_t init, pid_t controller)
 {
 	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
-	char leaf[PATH_SIZE], parent[PATH_SIZE], pid[16];
+	char leaf[PATH_SIZE], parent[PATH_SIZE], above[PATH_SIZE], pid[16];
 	struct vn_error ignored;
 
 	if (find_in(init, "", leaf, sizeof(leaf)) < 0 || strlen(leaf) < 5 ||
@@ -204,6 +205,10 @@ cgroup_hand_down(pid_t init, pid_t controller)
 	snprintf(pid, sizeof(pid), "%d", controller);
 	if (write_file(leaf, "cgroup.procs", pid, &ignored) < 0)
 		return;
+	memcpy(above, parent, sizeof(above));
+	strip(above, "libvirt");
+	if (strcmp(above, parent) != 0)
+		write_file(above, "cgroup.subtree_control", "+pids", &ignored);
 	for (size_t i = 0; i < VN_COUNT(controllers); i++)
 		write_file(parent, "cgroup.subtree_control", controllers[i], &ignored);
 }

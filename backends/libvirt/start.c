@@ -158,12 +158,13 @@ shake_hands(struct launch *launch, struct vn_error *err)
 
 	clock_gettime(CLOCK_MONOTONIC, &launch->until);
 	launch->until.tv_sec += HANDSHAKE_MS / 1000;
-	if (find_processes(launch, err) < 0 || check_namespaces(launch, err) < 0 ||
-	    cgroup_limit_pids(launch->id.init, launch->id.guest, spec->domain, spec->pids, err) < 0)
+	if (find_processes(launch, err) < 0 || check_namespaces(launch, err) < 0)
+		return -1;
+	cgroup_hand_down(launch->id.init, launch->id.controller);	/* may give pids.max its place */
+	if (cgroup_limit_pids(launch->id.init, launch->id.guest, spec->domain, spec->pids, err) < 0)
 		return -1;
 	process_spare(launch->id.controller, SPARED);
 	process_spare(launch->id.init, SPARED);
-	cgroup_hand_down(launch->id.init, launch->id.controller);
 	if (send_go(launch, err) < 0)
 		return -1;
 	do {

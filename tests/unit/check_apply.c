@@ -277,8 +277,8 @@ START_TEST(what_cannot_be_is_refused_with_its_place_and_changes_nothing)
 		  "/document/vnodes/a/memory" },
 		{ "{\"topology\":\"t\",\"lans\":{\"l\":{\"members\":{\"x\":{}}}}}", "invalid",
 		  "/document/lans/l/members/x" },
-		{ "{\"topology\":\"t\",\"lans\":{\"l\":{\"shape\":{}}}}", "unsupported",
-		  "/document/lans/l/shape" },
+		{ "{\"topology\":\"t\",\"lans\":{\"l\":{\"shape\":{\"reorder\":\"1%\"}}}}", "invalid",
+		  "/document/lans/l/shape/reorder" },
 		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{}},\"lans\":{\"l\":{\"members\":{\"a\":"
 		  "{\"address\":\"198.18.0.9/24\"}}}}}", "invalid",
 		  "/document/lans/l/members/a/address" },

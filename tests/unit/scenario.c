@@ -140,11 +140,15 @@ const struct scenario scenarios[] = {
 	{ "lan.up", pair_down, "lan.up", "{\"lan\":\"link\"}", WHOLE },
 	{ "lan.down member", pair, "lan.down", "{\"lan\":\"link\",\"member\":\"a\"}", WHOLE },
 	{ "lan.set", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000}", WHOLE },
+	{ "lan.set shape", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000,\"shape\":{\"rate\":"
+	  "\"10Mbit\"},\"members\":{\"a\":{\"to\":{\"delay\":\"5ms\"}}}}", WHOLE },
 	{ "apply new", NULL, "topology.apply", APPLY, WHOLE },
 	{ "apply live", pair, "topology.apply", PAIR(",\"memory\":\"96MiB\",\"forwards\":[{\"host\":"
 	  "2201,\"guest\":22}]", A_MEMBER, "") "}", WHOLE },
 	{ "apply restart", pair, "topology.apply", PAIR(",\"vcpus\":1", A_MEMBER, "") "}", WHOLE },
 	{ "apply mtu", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000") "}", WHOLE },
+	{ "apply shape", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000,\"shape\":"
+	  "{\"rate\":\"1Mbit\",\"loss\":\"1%\"}") "}", WHOLE },
 	{ "apply address", pair, "topology.apply", PAIR("", "\"a\":{\"address\":\"10.1.0.7/24\","
 	  "\"interface\":\"lan0\"},", "") "}", WHOLE },
 	{ "apply member gone", pair, "topology.apply", PAIR("", "", "") "}", WHOLE },

@@ -1,0 +1,215 @@
+/*
+ * lan.set: MTU and shapes of a living LAN, by its own call and as a child of topology.apply. What was is
+ * noted in the journal before anything is touched; the model follows last, so that it says the old until
+ * all ports have the new.
+ */
+#include "daemon/lan_verbs.h"
+
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/shaping.h"
+#include "daemon/task.h"
+
+struct lan_set {
+	struct net *net;
+	int64_t id;
+	char uuid[VN_UUID_TEXT];
+	unsigned mtu, mtu_before;
+	struct task *members;		/* vnodes whose network stands, for the MTU of their ports */
+	size_t n_members;
+	struct port_shape *shapes, *before;	/* of ports that stand */
+	size_t n_shapes;
+};
+
+static void
+collect_members(struct lan_set *set, const struct lan *lan)
+{
+	struct vn_error ignored;
+	size_t count = 0;
+
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		count++;
+	set->members = vn_alloc_array(count, sizeof(*set->members));
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		if (lan_member_stands(member) &&
+		    task_init(&set->members[set->n_members], member->vnode, &ignored) == 0)
+			set->n_members++;
+}
+
+static void
+collect_shapes(struct lan_set *set, const struct lan *lan, json_t *wanted, json_t *was)
+{
+	struct lan_shaping after = shaping_read(wanted), before = shaping_read(was);
+	size_t count = 0;
+
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		count++;
+	set->shapes = vn_alloc_array(count, sizeof(*set->shapes));
+	set->before = vn_alloc_array(count, sizeof(*set->before));
+	vn_list_each(struct member, member, &lan->members, in_lan) {
+		struct port_shape *shape = &set->shapes[set->n_shapes];
+
+		if (!lan_member_stands(member))
+			continue;
+		shape->vmid = member->vnode->vmid;
+		shape->index = member->index;
+		set->before[set->n_shapes++] = *shape;
+		shaping_port(&after, member, &shape->out, &shape->in);
+		shaping_port(&before, member, &set->before[set->n_shapes - 1].out,
+			     &set->before[set->n_shapes - 1].in);
+	}
+}
+
+static void
+note_before(struct job *job, const struct lan *lan)
+{
+	if (json_object_get(job->data, "mtu_before"))
+		return;
+	job_note(job, "mtu_before", json_integer(lan->mtu));
+	job_note(job, "shaping_before", shaping_export(lan, NULL));
+}
+
+static void
+free_set(void *ctx)
+{
+	struct lan_set *set = ctx;
+
+	for (size_t i = 0; i < set->n_members; i++)
+		task_fini(&set->members[i]);
+	free(set->members);
+	free(set->shapes);
+	free(set->before);
+	free(set);
+}
+
+static void *
+load(struct job *job, struct vn_error *err)
+{
+	struct lan *lan = lan_job_lock(job, err);
+	json_t *wanted = json_object_get(job->params, "shaping");
+	struct lan_set *set;
+
+	if (!lan)
+		return NULL;
+	set = vn_alloc(sizeof(*set));
+	set->net = job->daemon->net;
+	set->id = lan->id;
+	memcpy(set->uuid, lan->uuid, sizeof(set->uuid));
+	note_before(job, lan);
+	set->mtu_before = (unsigned)json_integer_value(json_object_get(job->data, "mtu_before"));
+	set->mtu = json_object_get(job->params, "mtu")
+		   ? (unsigned)json_integer_value(json_object_get(job->params, "mtu"))
+		   : set->mtu_before;
+	if (set->mtu != set->mtu_before)
+		collect_members(set, lan);
+	if (wanted)
+		collect_shapes(set, lan, wanted, json_object_get(job->data, "shaping_before"));
+	return set;
+}
+
+/* The bridge and both ends of each member's port get the MTU. */
+static int
+change_mtu(struct lan_set *set, unsigned mtu, struct vn_error *err)
+{
+	struct lan_spec spec = { .id = set->id, .uuid = set->uuid, .mtu = mtu };
+
+	if (set->mtu == set->mtu_before)
+		return 0;
+	if (set->net->ops->lan_up(set->net, &spec, err) < 0)
+		return -1;
+	for (size_t i = 0; i < set->n_members; i++)
+		for (size_t p = 0; p < set->members[i].n_ports; p++) {
+			struct port_spec port = set->members[i].ports[p];
+
+			port.mtu = mtu;
+			if (port.lan == set->id &&
+			    set->net->ops->ports_up(set->net, &set->members[i].guest.ns, &port, 1,
+						    err) < 0)
+				return -1;
+		}
+	return 0;
+}
+
+static int
+put_shapes(struct lan_set *set, const struct port_shape *shapes, struct vn_error *err)
+{
+	return set->n_shapes ? set->net->ops->ports_shape(set->net, shapes, set->n_shapes, err) : 0;
+}
+
+/*
+ * One step, not two: a start in the middle makes the kernel what the model says, and a step that was done
+ * before it would not be repeated.
+ */
+static enum verdict
+step_settle(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_set *set = ctx;
+	struct vn_error ignored;
+
+	(void)job;
+	if (change_mtu(set, set->mtu, err) == 0 && put_shapes(set, set->shapes, err) == 0)
+		return STEP_DONE;
+	change_mtu(set, set->mtu_before, &ignored);
+	return STEP_FAILED;
+}
+
+static enum verdict
+undo_settle(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_set *set = ctx;
+
+	(void)job;
+	return put_shapes(set, set->before, err) < 0 || change_mtu(set, set->mtu_before, err) < 0
+	       ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+adopt(struct job *job, unsigned mtu, json_t *shaping)
+{
+	struct lan *lan = job_lan(job);
+
+	if (lan->mtu != mtu)
+		lan_set_mtu(lan, mtu);
+	if (shaping)
+		shaping_adopt(lan, shaping);
+	return STEP_DONE;
+}
+
+static enum verdict
+step_adopt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_set *set = ctx;
+
+	(void)err;
+	return adopt(job, set->mtu, json_object_get(job->params, "shaping"));
+}
+
+static enum verdict
+undo_adopt(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct lan_set *set = ctx;
+
+	(void)err;
+	return adopt(job, set->mtu_before, json_object_get(job->data, "shaping_before"));
+}
+
+static const struct step set_steps[] = {
+	{ "settle", ON_WORKER, LANE_NET, step_settle, undo_settle },
+	{ "adopt",  ON_LOOP,   0,        step_adopt,  undo_adopt },
+	{ 0 }
+};
+
+const struct verb verb_lan_set = { "lan.set", 1, set_steps, load, free_set, lan_ended_change };
+
+void
+lan_end_link(struct lan *lan, int64_t uid)
+{
+	json_t *params = lan_job_params(lan), *shaping = shaping_export(lan, NULL);
+	struct vn_error err = { 0 };
+
+	json_object_set_new(shaping, "link", json_false());
+	json_object_set_new(params, "shaping", shaping);
+	if (job_begin(lan->daemon, &verb_lan_set, NULL, uid, params, NULL, &err) < 0)
+		vn_log_warning("lan", "%s: still treated as a link: %s", lan->name, err.text);
+}
