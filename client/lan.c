@@ -6,6 +6,7 @@
 #include "client/fields.h"
 #include "client/options.h"
 #include "client/output.h"
+#include "client/shape.h"
 
 int
 verb_lan_list(struct client *client, const struct arguments *args)
@@ -34,11 +35,13 @@ print_lan(json_t *lan)
 	static const struct column record[] = {
 		{ "name", "name", 0 }, { "topology", "topology", 0 }, { "id", "id", 0 },
 		{ "uuid", "uuid", 0 }, { "mtu", "mtu", 0 },	      { "up", "up", 0 },
-		{ "job", "job", 0 },   { 0 },
+		{ "job", "job", 0 },   { "shape", "shape", CELL_SHAPE },
+		{ 0 },
 	};
 	static const struct column members[] = {
 		{ "VNODE", "vnode", 0 }, { "INTERFACE", "interface", 0 }, { "MAC", "mac", 0 },
 		{ "UP", "up", 0 },	 { "DEVICE", "device", 0 },	  { "ADDRESSES", "addresses", 0 },
+		{ "TO", "to", CELL_SHAPE }, { "FROM", "from", CELL_SHAPE },
 		{ 0 },
 	};
 
@@ -62,18 +65,46 @@ verb_lan_show(struct client *client, const struct arguments *args)
 	return status;
 }
 
+/* Puts the shape where it belongs: the LAN's own, or one direction of a member. */
+static void
+put_shape(json_t *params, const struct arguments *args, json_t *shape)
+{
+	if (args->member)
+		json_object_set_new(params, "members", json_pack("{s:{s:O}}", args->member,
+							args->from ? "from" : "to", shape));
+	else
+		json_object_set(params, "shape", shape);
+}
+
 int
 verb_lan_set(struct client *client, const struct arguments *args)
 {
+	json_t *params = json_object(), *shape = json_object();
 	struct vn_error err = { 0 };
-	json_t *params = json_object();
+	bool resets = false;
+	int status = 0;
 
-	for (int i = 1; i < args->n_operands; i++)
-		if (field_assign_any(params, args->operands[i], &err) < 0) {
-			json_decref(params);
-			return client_usage(client, "%s", err.text);
-		}
+	for (int i = 1; i < args->n_operands && status == 0; i++) {
+		resets |= strcmp(args->operands[i], "shape=") == 0;
+		if (!shape_assign(shape, args->operands[i]) &&
+		    strcmp(args->operands[i], "shape=") != 0)
+			status = field_assign_any(params, args->operands[i], &err);
+	}
+	if (status == 0 && resets && json_object_size(shape))
+		status = vn_fail(&err, VN_E_INVALID, "shape= takes all fields of the shape away: give it alone");
+	if (status == 0 && args->from && !args->member)
+		status = vn_fail(&err, VN_E_INVALID, "--from is a direction of a member: name it with --member");
+	if (status == 0 && args->member && (json_object_size(params) ||
+					    (!json_object_size(shape) && !resets)))
+		status = vn_fail(&err, VN_E_INVALID, "of a member only the shape can be set");
+	if (resets || json_object_size(shape))
+		put_shape(params, args, resets ? json_null() : shape);
 	json_object_set_new(params, "lan", json_string(args->operands[0]));
+	json_decref(shape);
+	if (status < 0) {
+		json_decref(params);
+		return client_usage(client, "%s", err.text);
+	}
 	return change_one(client, args, args->operands[0], params);
 }
 

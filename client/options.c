@@ -25,6 +25,7 @@ const struct option_row option_rows[] = {
 	  "more fields of each vnode" },
 	{ "follow", 'f', OPTION_FLAG, AT(follow), NULL, 0, "go on with what comes" },
 	{ "force", 0, OPTION_FLAG, AT(force), NULL, 0, "kill at once instead of asking first" },
+	{ "from", 0, OPTION_FLAG, AT(from), NULL, 0, "the shape of what the member is sent" },
 	{ "insecure-no-digest", 0, OPTION_FLAG, AT(insecure_no_digest), NULL, 0,
 	  "take the image without checking it" },
 	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, 0,

@@ -16,7 +16,7 @@ struct arguments {
 	const char *topology, *member, *sha256, *user, *cwd;
 	const char *wanted_fields, *types;	/* words separated by commas */
 	int64_t timeout_ms, since, limit;	/* -1: not given */
-	bool all, allow_recreate, allow_restart, follow, force, insecure_no_digest, interactive;
+	bool all, allow_recreate, allow_restart, follow, force, from, insecure_no_digest, interactive;
 	bool no_stdin, no_wait, prune, tables, tty, yes;
 	bool help;
 };

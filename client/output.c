@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/output.h"
+#include "client/shape.h"
 #include "proto/base/mem.h"
 #include "proto/base/units.h"
 
@@ -131,6 +132,8 @@ print_value(json_t *value, enum cell kind)
 						       : json_string_value(value));
 	case CELL_MEMBERS:
 		return join(value, "vnode");
+	case CELL_SHAPE:
+		return shape_text(value);
 	case CELL_TEXT:
 	case CELL_NUMBER:
 		break;

@@ -14,6 +14,7 @@ enum cell {
 	CELL_EXIT,			/* {cause, code, signal} as "exited 3" */
 	CELL_ERROR,			/* {code, text} as its text */
 	CELL_MEMBERS,			/* members of a LAN as "alice,bob" */
+	CELL_SHAPE,			/* "10Mbit 5ms" */
 };
 
 struct column {
