@@ -193,8 +193,9 @@ qdisc_ask(struct batch *batch, int index, const char *device)
 		struct tcmsg header = { .tcm_family = AF_UNSPEC, .tcm_ifindex = index,
 					.tcm_parent = parents[i] };
 
-		batch_add(batch, RTM_GETQDISC, 0, &header, sizeof(header), "read the shape of '%s'",
-			  device);
+		/* Without NLM_F_ECHO the kernel tells only those who listen to its notifications. */
+		batch_add(batch, RTM_GETQDISC, NLM_F_ECHO, &header, sizeof(header),
+			  "read the shape of '%s'", device);
 		batch_allow(batch, ENOENT);
 	}
 }

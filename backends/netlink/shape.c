@@ -124,7 +124,7 @@ ask_ingress(struct batch *batch, const struct target *target)
 	struct tcmsg header = { .tcm_family = AF_UNSPEC, .tcm_ifindex = target->port.index,
 				.tcm_parent = TC_H_INGRESS };
 
-	batch_add(batch, RTM_GETQDISC, 0, &header, sizeof(header), "read the ingress of '%s'",
+	batch_add(batch, RTM_GETQDISC, NLM_F_ECHO, &header, sizeof(header), "read the ingress of '%s'",
 		  target->name);
 }
 

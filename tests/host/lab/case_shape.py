@@ -1,0 +1,143 @@
+"""Shapes in the kernel: what tc, which vnoded does not use, says of the ports; which way; for every protocol."""
+import ctypes
+import json
+import os
+import socket
+
+from lab.world import World, fabric, ping, star
+
+RAW = 0x88B5			# an Ethernet type for experiments: neither IP nor ARP
+
+
+def qdiscs(w, device):
+	"""{kind + handle: row} of a device, with counters."""
+	rows = json.loads(fabric(w.daemon, "tc", "-s", "-j", "qdisc", "show", "dev", device))
+	return {f"{row['kind']} {row['handle']}": row for row in rows if row["kind"] != "noqueue"}
+
+
+def ports(w, lan):
+	return {row["vnode"]: row for row in w.client.call("lan.get", lan=lan)["members"]}
+
+
+def enter(w, vnode):
+	"""The network namespace of a running vnode, from a thread of its own in the caller."""
+	vmid = w.client.call("vnode.get", vnode=vnode)["vmid"]
+	return os.path.join(w.daemon.run_dir, "netns", f"vnoded-{vmid}")
+
+
+def send_raw(pin, interface, to, count, size=1000):
+	"""Sends frames that are no IP from inside a vnode's namespace; in a child, which may move."""
+	child = os.fork()
+	if child == 0:
+		try:
+			with open(pin) as file:
+				if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0x40000000):
+					os._exit(2)
+			out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+			out.bind((interface, 0))
+			source = out.getsockname()[4]
+			for _ in range(count):
+				out.send(bytes.fromhex(to.replace(":", "")) + source + RAW.to_bytes(2, "big") + bytes(size - 14))
+		except BaseException:
+			os._exit(1)
+		os._exit(0)
+	assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def case_shapes_sit_where_they_belong(build):
+	"""A link has its shapes on egress only; a LAN what is sent on an IFB, what is received on egress."""
+	with World(build) as w:
+		document = star(3)
+		document["vnodes"]["x"] = document["vnodes"]["y"] = {"image": "busybox", "memory": "32MiB"}
+		document["lans"]["campus"]["shape"] = {"rate": "20Mbit"}
+		document["lans"]["campus"]["members"]["n1"]["shape"] = {"to": {"rate": "4Mbit", "limit_packets": 50},
+									"from": {"rate": "8Mbit"}}
+		document["lans"]["link"] = {"shape": {"rate": "100Mbit", "limit": "64KiB"}, "members": {
+			"x": {"address": "10.3.0.1/24", "shape": {"to": {"rate": "6Gbit"}}}, "y": {"address": "10.3.0.2/24"}}}
+		w.client.change("topology.apply", document=document)
+		campus, link = ports(w, "campus"), ports(w, "link")
+
+		def ifb(row):
+			return "i" + row["device"][1:]
+
+		own = qdiscs(w, campus["n1"]["device"])
+		assert own["tbf 3:"]["options"]["rate"] == 1_000_000 and "ingress ffff:" in own, own
+		sent = qdiscs(w, ifb(campus["n1"]))
+		assert sent["tbf 3:"]["options"]["rate"] == 500_000 and sent["pfifo 5:"]["options"]["limit"] == 50, sent
+		assert qdiscs(w, ifb(campus["n2"]))["tbf 3:"]["options"]["rate"] == 2_500_000
+		assert set(qdiscs(w, campus["n2"]["device"])) == {"ingress ffff:"}
+		to_x, to_y = qdiscs(w, link["x"]["device"]), qdiscs(w, link["y"]["device"])
+		assert to_y["tbf 3:"]["options"]["rate"] == 750_000_000, to_y
+		assert to_x["tbf 3:"]["options"]["rate"] == 12_500_000 and to_x["bfifo 4:"]["options"]["limit"] == 65536, to_x
+		links = {row["ifname"] for row in json.loads(fabric(w.daemon, "ip", "-j", "link"))}
+		assert not links & {ifb(link["x"]), ifb(link["y"])}, "a link has an IFB"
+		assert ping(w.client, "n1", "10.2.0.2", 3) and ping(w.client, "x", "10.3.0.2", 3)
+
+
+def case_every_protocol_is_shaped(build):
+	"""Frames that are no IP, IPv6 and ARP pass the queue of what a vnode sends, and reach the other."""
+	with World(build) as w:
+		document = star(2)
+		document["lans"]["campus"]["members"]["n3"] = {"address": "10.2.0.3/24"}
+		document["vnodes"]["n3"] = document["vnodes"]["n2"]
+		for name, member in document["lans"]["campus"]["members"].items():
+			member["address"] = [member["address"], f"fd02::{name[1:]}/64"]
+		document["lans"]["campus"]["shape"] = {"rate": "100Mbit"}
+		w.client.change("topology.apply", document=document)
+		rows = ports(w, "campus")
+		device = "i" + rows["n1"]["device"][1:]
+
+		def passed():
+			return qdiscs(w, device)["tbf 3:"]["packets"]
+
+		before = passed()
+		send_raw(enter(w, "n1"), rows["n1"]["interface"], rows["n2"]["mac"], 100)
+		assert passed() >= before + 100, (before, passed())
+		before = passed()
+		assert ping(w.client, "n1", "10.2.0.2", 3)
+		assert passed() >= before + 3, "IPv4 passes by"
+		before = passed()
+		assert ping(w.client, "n1", "fd02::2", 3)
+		assert passed() >= before + 3, "IPv6 passes by"
+
+
+def case_a_guest_cannot_undo_its_shape(build):
+	"""Whatever root of a guest does to its own end, the queue stays where it is."""
+	with World(build) as w:
+		document = star(2)
+		document["lans"]["campus"]["shape"] = {"rate": "1Mbit"}
+		w.client.change("topology.apply", document=document)
+		row = ports(w, "campus")["n2"]
+		before = {name: found["options"] for name, found in qdiscs(w, row["device"]).items()}
+		w.client.shell("n1", f"ip link set {row['interface']} down; ip link set {row['interface']} up; "
+			       f"ip link set {row['interface']} mtu 9000; tc qdisc del dev {row['interface']} root")
+		assert {name: found["options"] for name, found in qdiscs(w, row["device"]).items()} == before
+
+
+def case_live_changes_rebuild_nothing(build):
+	"""lan.set in both directions, bad ones refused, a killed daemon, a deleted qdisc mended at the next start."""
+	with World(build) as w:
+		w.client.change("topology.apply", document=star(3))
+		rows = ports(w, "campus")
+		device = rows["n1"]["device"]
+		index = json.loads(fabric(w.daemon, "ip", "-j", "link", "show", device))[0]["ifindex"]
+		assert not qdiscs(w, device)
+		w.client.change("lan.set", lan="campus", shape={"rate": "50Mbit"},
+				members={"n1": {"from": {"rate": "10Mbit"}}})
+		assert qdiscs(w, device)["tbf 3:"]["options"]["rate"] == 1_250_000
+		refusal = w.client.refused("lan.set", lan="campus", shape={"rate": "1Mbit", "delay": "-1ms"})
+		assert refusal.path == "/shape/delay", refusal
+		w.client.change("lan.set", lan="campus", members={"n1": {"from": {"rate": "20Mbit"}}})
+		assert qdiscs(w, device)["tbf 3:"]["options"]["rate"] == 2_500_000
+		w.daemon.kill()
+		fabric(w.daemon, "tc", "qdisc", "del", "dev", device, "root")
+		fabric(w.daemon, "tc", "qdisc", "del", "dev", rows["n2"]["device"], "ingress")
+		w.restart()
+		w.client.call("job.list")
+		w.client.change("lan.set", lan="campus", mtu=1400)
+		assert qdiscs(w, device)["tbf 3:"]["options"]["rate"] == 2_500_000
+		assert "ingress ffff:" in qdiscs(w, rows["n2"]["device"])
+		assert json.loads(fabric(w.daemon, "ip", "-j", "link", "show", device))[0]["ifindex"] == index
+		w.client.change("lan.set", lan="campus", shape=None, members={"n1": {"from": None}})
+		assert not [kind for kind in qdiscs(w, device) if "tbf" in kind]
+		assert ping(w.client, "n1", "10.2.0.2", 3)
