@@ -221,13 +221,15 @@ append_redirection(struct batch *batch, const struct target *target)
 	struct tcmsg header = { .tcm_family = AF_UNSPEC, .tcm_ifindex = target->port.index,
 				.tcm_parent = INGRESS_HANDLE,
 				.tcm_info = TC_H_MAKE(1 << 16, htons(ETH_P_ALL)) };
-	struct {
+	union {				/* a selector and its one key, all zero */
+		unsigned char bytes[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)];
 		struct tc_u32_sel sel;
-		struct tc_u32_key key;
-	} select = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+	} select = { .bytes = { 0 } };
 	struct nlattr *nest;
 	struct nl_msg *message;
 
+	select.sel.flags = TC_U32_TERMINAL;
+	select.sel.nkeys = 1;
 	append_ingress(batch, target, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
 	message = batch_add(batch, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header),
 			    "redirect the ingress of '%s'", target->name);
