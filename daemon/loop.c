@@ -24,6 +24,7 @@
 #include "proto/base/mem.h"
 
 #define NS_PER_MS 1000000u
+#define SLICE_NS NS_PER_MS			/* for messages, before descriptors have their turn */
 #define NS_PER_S  1000000000u
 #define AFTER_MAX_MS (100ull * 365 * 24 * 3600 * 1000)	/* what is later never comes */
 
@@ -101,16 +102,21 @@ message_new(watch_fn *fn, void *arg)
  * behind it.
  */
 static void
+run_message(struct loop *loop)
+{
+	struct message *first = vn_container_of(loop->taken.next, struct message, link);
+
+	vn_list_remove(&first->link);
+	call(loop, first->fn, first->arg);
+	free(first);
+}
+
+static void
 run_messages(struct loop *loop, struct vn_list *queue)
 {
 	vn_list_splice(&loop->taken, queue);
-	while (!vn_list_is_empty(&loop->taken)) {
-		struct message *first = vn_container_of(loop->taken.next, struct message, link);
-
-		vn_list_remove(&first->link);
-		call(loop, first->fn, first->arg);
-		free(first);
-	}
+	while (!vn_list_is_empty(&loop->taken))
+		run_message(loop);
 }
 
 static void
@@ -124,21 +130,49 @@ drop_messages(struct vn_list *queue, const void *arg, bool all)
 	}
 }
 
+static uint64_t
+monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 * NS_PER_MS + (uint64_t)now.tv_nsec;
+}
+
+/* What is left goes before what has come since. */
+static void
+put_back(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&loop->lock);
+	vn_list_splice(&loop->taken, &loop->posted);
+	vn_list_splice(&loop->posted, &loop->taken);
+	pthread_mutex_unlock(&loop->lock);
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+}
+
+/* For a slice of time only: what fifty workers have finished at once must not keep a client waiting. */
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	uint64_t ignored;
-	struct vn_list due;
+	uint64_t ignored, end = monotonic_ns() + SLICE_NS;
 
 	(void)what;
 	if (read(fd, &ignored, sizeof(ignored)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);
-	vn_list_init(&due);
 	pthread_mutex_lock(&loop->lock);
-	vn_list_splice(&due, &loop->posted);
+	vn_list_splice(&loop->taken, &loop->posted);
 	pthread_mutex_unlock(&loop->lock);
-	run_messages(loop, &due);
+	while (!vn_list_is_empty(&loop->taken)) {
+		run_message(loop);
+		if (monotonic_ns() > end && !vn_list_is_empty(&loop->taken)) {
+			put_back(loop);
+			return;
+		}
+	}
 }
 
 static void
