@@ -25,6 +25,8 @@ static const struct {
 	{ "restart",    CHANGE_LIVE,     "counts from the next end of the guest on" },
 	{ "grace",      CHANGE_LIVE,     "counts from the next halt on" },
 	{ "forwards",   CHANGE_LIVE,     "connections through unchanged forwards go on" },
+	{ "routes",     CHANGE_LIVE,     "" },
+	{ "default_route", CHANGE_LIVE,  "" },
 	{ "vcpus",      CHANGE_RESTART,  "" },
 	{ "init",       CHANGE_RESTART,  "" },
 	{ "interfaces", CHANGE_RESTART,  "membership, address, name or MAC in a LAN" },
@@ -103,7 +105,7 @@ struct change {
 	struct doc_vnode before, after;
 	struct vn_arena arena;
 	json_t *members;		/* borrowed from the job; NULL: unchanged */
-	bool was_running, restart, network_stood;
+	bool was_running, restart, network_stood, reroutes;
 	struct forward_spec *gone, *come;	/* forwards that go and that come */
 	size_t n_gone, n_come;
 	unsigned *cut;			/* indexes of interfaces that go or change */
@@ -194,6 +196,15 @@ hold_both(struct job *job, const struct change *change)
 		net->ops->forward_reserve(net, &change->come[i], &ignored);
 }
 
+static bool
+differs(const struct job *job, const char *field)
+{
+	json_t *a = json_object_get(json_object_get(job->data, "before"), field);
+	json_t *b = json_object_get(json_object_get(job->params, "spec"), field);
+
+	return a != b && !(a && b && json_equal(a, b));
+}
+
 static void *
 load_set(struct job *job, struct vn_error *err)
 {
@@ -230,6 +241,7 @@ load_set(struct job *job, struct vn_error *err)
 			  (change->members &&
 			   !members_equal(change->members,
 					  json_object_get(job->data, "members_before")));
+	change->reroutes = change->members || differs(job, "routes") || differs(job, "default_route");
 	job->abort_flag = &change->task.stop;
 	change->network_stood = change->task.network_stands;
 	change->task.halt = change->task.boot = change->restart && change->was_running;
@@ -413,6 +425,23 @@ undo_ports(struct job *job, void *ctx, struct vn_error *err)
 					  err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+/* After the ports: routes go with the interfaces that they lead through. */
+static enum verdict
+step_reroute(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct task *task = &change->task;
+	const struct ns_ref *ns = &task->guest.ns;
+
+	(void)job;
+	if (!change->reroutes || !change->network_stood)
+		return STEP_DONE;
+	if (task->control && task->net->ops->ports_up(task->net, ns, task->control, 1, err) < 0)
+		return STEP_FAILED;
+	return task->net->ops->routes_set(task->net, ns, task->routes, task->n_routes, err) < 0
+	       ? STEP_FAILED : STEP_DONE;
+}
+
 static enum verdict
 step_limits(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -461,6 +490,7 @@ undo_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
 static const struct step set_steps[] = {
 	{ "reserve",         ON_LOOP,   0,            step_reserve,         undo_reserve },
 	{ "limits_begun",    ON_WORKER, LANE_COMPUTE, step_begun,           step_limits },
+	{ "routes_begun",    ON_WORKER, LANE_NET,     step_begun,           step_reroute },
 	{ "begin_halt",      ON_LOOP,   0,            step_state,           undo_state },
 	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,            undo_halt },
 	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       step_forward_ports },
@@ -469,6 +499,7 @@ static const struct step set_steps[] = {
 	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
 	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
 	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           undo_ports },
+	{ "routes",          ON_WORKER, LANE_NET,     step_reroute,         NULL },
 	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          NULL },
 	{ "forwards",        ON_WORKER, LANE_NET,     step_swap_forwards,   undo_swap_forwards },
 	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,      NULL },

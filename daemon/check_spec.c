@@ -2,6 +2,7 @@
 #include "daemon/lifecycle.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int
@@ -79,7 +80,7 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 		     uid_t uid, enum role role, struct vn_error *err)
 {
 	(void)uid;
-	if (check_backend(daemon, spec, err) < 0)
+	if (doc_vnode_check(spec, err) < 0 || check_backend(daemon, spec, err) < 0)
 		return -1;
 	if (spec->privileged && role < ROLE_ADMIN && !(self && self->spec.privileged))
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
@@ -87,4 +88,55 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 	if (check_image(daemon, spec, self, err) < 0)
 		return -1;
 	return check_forwards(daemon, spec, self, err);
+}
+
+static bool
+reaches(const struct vn_cidr *network, const struct vn_cidr *via)
+{
+	return network->family && vn_cidr_overlap(network, via) && !vn_cidr_same_address(network, via);
+}
+
+int
+lifecycle_check_routes(struct daemon *daemon, const struct doc_vnode *spec,
+		       const struct vn_cidr *addresses, size_t count, struct vn_error *err)
+{
+	const struct doc_route *routes = spec->routes.items;
+	const struct backend_env *env = &daemon->env;
+
+	for (size_t i = 0; i < spec->routes.count; i++) {
+		struct vn_cidr to, via;
+		char path[64];
+		bool found = false;
+
+		if (doc_route_read(&routes[i], &to, &via, err) < 0)
+			return -1;
+		if (spec->control)
+			found = vn_cidr_overlap(&env->control4, &via) ||
+				vn_cidr_overlap(&env->control6, &via);
+		for (size_t k = 0; k < count; k++)
+			found |= reaches(&addresses[k], &via);
+		if (found)
+			continue;
+		snprintf(path, sizeof(path), "/routes/%zu/via", i);
+		return vn_fail_at(err, path, VN_E_INVALID, "none of the vnode's networks reaches %s: "
+				  "give it an address in a LAN with the next hop", routes[i].via);
+	}
+	return 0;
+}
+
+int
+lifecycle_check_own_routes(const struct vnode *vnode, const struct doc_vnode *spec, struct vn_error *err)
+{
+	struct vn_cidr *addresses = NULL;
+	size_t count = 0;
+	int result;
+
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		for (unsigned i = 0; i < member->n_addresses; i++) {
+			addresses = vn_realloc_array(addresses, count + 1, sizeof(*addresses));
+			addresses[count++] = member->addresses[i];
+		}
+	result = lifecycle_check_routes(vnode->daemon, spec, addresses, count, err);
+	free(addresses);
+	return result;
 }

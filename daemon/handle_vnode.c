@@ -137,7 +137,8 @@ handle_vnode_create(struct call *call, const void *params, struct vn_error *err)
 	struct vnode *vnode;
 	int64_t vmid;
 
-	if (lifecycle_check_spec(daemon, &p->spec, NULL, call_uid(call), call_role(call), err) < 0)
+	if (lifecycle_check_spec(daemon, &p->spec, NULL, call_uid(call), call_role(call), err) < 0 ||
+	    lifecycle_check_routes(daemon, &p->spec, NULL, 0, err) < 0)
 		return -1;
 	topology = topology_need(daemon, p->topology ? p->topology : "default");
 	if (topology->lock.holder) {
@@ -181,6 +182,8 @@ merge_spec(struct call *call, const struct vnode *vnode, json_t *set, json_t **r
 	if (status == 0)
 		status = lifecycle_check_spec(call_daemon(call), &spec, vnode, call_uid(call),
 					      call_role(call), err);
+	if (status == 0)
+		status = lifecycle_check_own_routes(vnode, &spec, err);
 	json_decref(merged);
 	if (status < 0)
 		vn_error_prefix_path(err, "/set");

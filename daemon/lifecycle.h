@@ -53,3 +53,12 @@ bool lifecycle_restarts_after(enum restart_policy policy, const struct guest_exi
  * self: NULL for a vnode to be made. Errors carry paths below the spec. */
 int lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec,
 			 const struct vnode *self, uid_t uid, enum role role, struct vn_error *err);
+/*
+ * Whether the next hop of each route is in the control network or in one of these networks.
+ * Errors: VN_E_INVALID with a path below the spec.
+ */
+int lifecycle_check_routes(struct daemon *daemon, const struct doc_vnode *spec,
+			   const struct vn_cidr *addresses, size_t count, struct vn_error *err);
+/* The same with the networks that the vnode has now. */
+int lifecycle_check_own_routes(const struct vnode *vnode, const struct doc_vnode *spec,
+			       struct vn_error *err);

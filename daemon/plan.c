@@ -6,6 +6,7 @@
 #include "daemon/plan.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/lifecycle.h"
@@ -164,6 +165,32 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	return status;
 }
 
+/* The networks that the document gives the vnode. */
+static int
+check_routes(struct planning *p, const struct doc_vnode *doc, struct vn_error *err)
+{
+	const struct doc_lan *lans = p->document.lans.items;
+	struct vn_cidr *addresses = NULL;
+	size_t count = 0;
+	int result = 0;
+
+	for (size_t i = 0; doc->routes.count && i < p->document.lans.count; i++) {
+		const struct doc_member *list = lans[i].members.items;
+
+		for (size_t m = 0; m < lans[i].members.count; m++)
+			for (size_t a = 0; strcmp(list[m].key, doc->key) == 0 &&
+			     a < list[m].addresses.count && result == 0; a++) {
+				addresses = vn_realloc_array(addresses, count + 1, sizeof(*addresses));
+				result = vn_cidr_parse(((const char **)list[m].addresses.items)[a],
+						       &addresses[count++], err);
+			}
+	}
+	if (result == 0)
+		result = lifecycle_check_routes(p->daemon, doc, addresses, count, err);
+	free(addresses);
+	return result;
+}
+
 static int
 plan_vnode(struct planning *p, const struct doc_vnode *doc, struct vn_error *err)
 {
@@ -172,7 +199,8 @@ plan_vnode(struct planning *p, const struct doc_vnode *doc, struct vn_error *err
 	json_t *create = json_object_get(p->plan, "create");
 	char path[160];
 
-	if (lifecycle_check_spec(p->daemon, doc, vnode, p->options->uid, p->options->role, err) < 0) {
+	if (lifecycle_check_spec(p->daemon, doc, vnode, p->options->uid, p->options->role, err) < 0 ||
+	    check_routes(p, doc, err) < 0) {
 		snprintf(path, sizeof(path), "/vnodes/%s", doc->key);
 		vn_error_prefix_path(err, path);
 		return -1;

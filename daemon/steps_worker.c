@@ -117,10 +117,24 @@ step_exp_network(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 
 	(void)job;
-	if (task->network_stands || !task->boot || !task->n_ports)
+	if (task->network_stands || !task->boot)
 		return STEP_DONE;
-	return verdict(task->net->ops->ports_up(task->net, &task->guest.ns, task->ports,
-						task->n_ports, err));
+	if (task->n_ports && task->net->ops->ports_up(task->net, &task->guest.ns, task->ports,
+						      task->n_ports, err) < 0)
+		return STEP_FAILED;
+	return step_routes(job, ctx, err);
+}
+
+enum verdict
+step_routes(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->n_routes)
+		return STEP_DONE;
+	return verdict(task->net->ops->routes_set(task->net, &task->guest.ns, task->routes,
+						  task->n_routes, err));
 }
 
 /* The folder for the guest's status and console ring. */

@@ -396,7 +396,8 @@ mend(struct recover_task *recover, struct task *task)
 
 	if ((task->control && net->ops->ports_up(net, &task->guest.ns, task->control, 1, &err) < 0) ||
 	    (task->n_ports && net->ops->ports_up(net, &task->guest.ns, task->ports, task->n_ports,
-						 &err) < 0))
+						 &err) < 0) ||
+	    net->ops->routes_set(net, &task->guest.ns, task->routes, task->n_routes, &err) < 0)
 		vn_log_warning("host", "%s: its network cannot be mended: %s", task->guest.title,
 			       err.text);
 	else

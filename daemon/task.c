@@ -67,7 +67,8 @@ copy_ports(struct task *task, const struct vnode *vnode)
 		task->control = vn_arena_alloc(&task->arena, sizeof(*task->control));
 		*task->control = (struct port_spec){ .lan = NET_CONTROL, .ifname = "eth0",
 			.mac = digest_mac(vnode->uuid, 0), .addresses = control,
-			.n_addresses = control[1].family ? 2 : 1, .up = true };
+			.n_addresses = control[1].family ? 2 : 1, .up = true,
+			.no_default_route = vnode->spec.default_route == DEFAULT_NONE };
 	}
 	vn_list_each(struct member, member, &vnode->members, in_vnode)
 		n++;
@@ -87,6 +88,23 @@ copy_ports(struct task *task, const struct vnode *vnode)
 			.mac = member->mac, .addresses = addresses,
 			.n_addresses = member->n_addresses, .mtu = member->lan->mtu,
 			.up = member->up && member->lan->up, .out = out, .in = in };
+	}
+}
+
+static void
+copy_routes(struct task *task, const struct vnode *vnode)
+{
+	const struct doc_route *routes = vnode->spec.routes.items;
+	struct vn_error err;
+
+	task->n_routes = vnode->spec.routes.count;
+	task->routes = vn_arena_alloc(&task->arena, (task->n_routes + 1) * sizeof(*task->routes));
+	for (size_t i = 0; i < task->n_routes; i++) {
+		struct route_spec *route = &task->routes[i];
+
+		*route = (struct route_spec){ .index = PORT_ANY, .metric = (uint32_t)routes[i].metric };
+		if (doc_route_read(&routes[i], &route->to, &route->via, &err) < 0)
+			abort();		/* checked with the document */
 	}
 }
 
@@ -191,6 +209,7 @@ task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
 			       strcmp(vnode->runtime.boot_id, daemon->boot_id) == 0;
 	copy_guest(task, vnode);
 	copy_ports(task, vnode);
+	copy_routes(task, vnode);
 	task->forwards = task_forwards(&task->arena, vnode, &vnode->spec, &task->n_forwards);
 	choose_files(task, vnode);
 	task->files_stand = strcmp(vnode->runtime.injected, task->files_digest) == 0;

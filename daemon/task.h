@@ -21,6 +21,8 @@ struct task {
 	struct port_spec *control;	/* NULL: no control interface */
 	struct port_spec *ports;	/* experiment interfaces */
 	size_t n_ports;
+	struct route_spec *routes;
+	size_t n_routes;
 	struct forward_spec *forwards;
 	size_t n_forwards;
 	struct guest_file *files;	/* the first is /etc/hosts: text NULL, see hosts_file */

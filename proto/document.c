@@ -20,6 +20,7 @@ enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 9000 };
 
 const char *const restart_words[] = { "never", "on-failure", "always", NULL };
 const char *const protocol_words[] = { "tcp", "udp", NULL };
+const char *const default_route_words[] = { "control", "none", NULL };
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 
@@ -58,6 +59,10 @@ const struct field doc_vnode_fields[] = {
 	{ "forwards", "ports of the host that lead to it", FIELD_LIST, 0, AT(doc_vnode, forwards),
 	  0, 1024, .item = FIELD_STRUCT, .fields = forward_fields,
 	  .size = sizeof(struct doc_forward) },
+	{ "routes", "routes beside those of its networks", FIELD_LIST, 0, AT(doc_vnode, routes), 0, 1024,
+	  .item = FIELD_STRUCT, .fields = doc_route_fields, .size = sizeof(struct doc_route) },
+	{ "default_route", "whether it has a default route over the control network", FIELD_WORD, 0,
+	  AT(doc_vnode, default_route), .words = default_route_words },
 	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };
@@ -170,6 +175,28 @@ check_forward(struct checks *checks, const struct doc_forward *forward, const ch
 	return claim(checks, checks->ports, key, path, what);
 }
 
+/* Two default routes of one metric would be one. */
+static int
+check_route(struct checks *checks, const struct doc_vnode *vnode, const struct doc_route *route,
+	    const char *path)
+{
+	struct vn_cidr to, via;
+
+	if (doc_route_read(route, &to, &via, checks->err) < 0) {
+		vn_error_prefix_path(checks->err, path);
+		return -1;
+	}
+	if (to.prefix == 0 && !route->metric && vnode->control &&
+	    vnode->default_route == DEFAULT_CONTROL) {
+		char at[PATH_SIZE];
+
+		snprintf(at, sizeof(at), "%s/to", path);
+		return vn_fail_at(checks->err, at, VN_E_INVALID, "the default route is the control "
+				  "network's: say \"default_route\": \"none\", or give this one a metric");
+	}
+	return 0;
+}
+
 /* at: the pointer of the vnode, "" or "/vnodes/NAME". */
 static int
 check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at)
@@ -187,6 +214,12 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 	for (size_t i = 0; i < vnode->forwards.count; i++) {
 		snprintf(path, sizeof(path), "%s/forwards/%zu/host", at, i);
 		if (check_forward(checks, &forwards[i], path) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < vnode->routes.count; i++) {
+		snprintf(path, sizeof(path), "%s/routes/%zu", at, i);
+		if (check_route(checks, vnode, (const struct doc_route *)vnode->routes.items + i,
+				path) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,14 +1,17 @@
 #pragma once
 /* The topology document (DESIGN section 8), as the schema decodes it. */
 
+#include "proto/route.h"
 #include "proto/schema.h"
 #include "proto/shape.h"
 
 enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+enum default_route { DEFAULT_CONTROL, DEFAULT_NONE };
 enum forward_protocol { FORWARD_TCP, FORWARD_UDP };
 
 extern const char *const restart_words[];	/* never on-failure always */
 extern const char *const protocol_words[];	/* tcp udp */
+extern const char *const default_route_words[];	/* control none */
 
 struct doc_forward {
 	int64_t host, guest;		/* ports, 1…65535 */
@@ -29,6 +32,8 @@ struct doc_vnode {
 	uint64_t grace_ns;		/* `grace`: time between asking and killing at halt; 0 = the configuration's */
 	struct field_array init;	/* const char *: argv of PID 1; none: /sbin/init */
 	struct field_array forwards;	/* struct doc_forward */
+	struct field_array routes;	/* struct doc_route */
+	int default_route;		/* enum default_route */
 };
 
 struct doc_member {

@@ -44,6 +44,22 @@ describe_guests(const struct world *world)
 	return section;
 }
 
+/* "10.2.0.0/16 10.1.0.2/32 0": network, next hop, metric. */
+static json_t *
+routes_json(const struct netns *netns)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < netns->n_routes; i++) {
+		char to[VN_CIDR_TEXT], via[VN_CIDR_TEXT];
+
+		vn_cidr_print(&netns->routes[i].to, to);
+		vn_cidr_print(&netns->routes[i].via, via);
+		json_array_append_new(list, json_sprintf("%s %s %u", to, via, netns->routes[i].metric));
+	}
+	return list;
+}
+
 static json_t *
 describe_namespaces(const struct world *world)
 {
@@ -51,8 +67,9 @@ describe_namespaces(const struct world *world)
 
 	vn_list_each(struct netns, netns, &world->namespaces, link)
 		put(section, vn_format("%lld", (long long)netns->vmid),
-		    json_pack("{s:s, s:s?, s:I}", "netns", netns->netns, "userns", netns->userns,
-			      "idmap_base", (json_int_t)netns->idmap_base));
+		    json_pack("{s:s, s:s?, s:I, s:o*}", "netns", netns->netns, "userns",
+			      netns->userns, "idmap_base", (json_int_t)netns->idmap_base, "routes",
+			      netns->n_routes ? routes_json(netns) : NULL));
 	return section;
 }
 

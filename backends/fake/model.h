@@ -22,6 +22,8 @@ struct netns {
 	char *uuid, *netns, *userns;	/* userns NULL: privileged */
 	uint32_t idmap_base;
 	uint64_t inode;
+	struct route_spec *routes;
+	size_t n_routes;
 };
 
 struct port {

@@ -377,6 +377,33 @@ fake_ports_shape(struct net *self, const struct port_shape *ports, size_t count,
 	return call_end(&call, ports_shape(&call, ports, count, err), err);
 }
 
+static int
+set_routes(struct call *call, const struct ns_ref *ns, const struct route_spec *routes, size_t count,
+	   struct vn_error *err)
+{
+	struct netns *netns = netns_find(call->world, ns->vmid);
+
+	if (!netns)
+		return vn_fail(err, VN_E_NOT_FOUND, "no namespace of vnode %lld", (long long)ns->vmid);
+	free(netns->routes);
+	netns->routes = vn_alloc_array(count, sizeof(*routes));
+	netns->n_routes = count;
+	if (count)
+		memcpy(netns->routes, routes, count * sizeof(*routes));
+	return 0;
+}
+
+static int
+fake_routes_set(struct net *self, const struct ns_ref *ns, const struct route_spec *routes, size_t count,
+		struct vn_error *err)
+{
+	struct call call;
+
+	if (call_begin(&call, handle_of(self), "net.routes_set", ns->vmid, CALL_CHANGES, err) < 0)
+		return -1;
+	return call_end(&call, set_routes(&call, ns, routes, count, err), err);
+}
+
 /* A world lacks netem when one of its sentences names it. */
 static int
 fake_shape_check(struct net *self, const struct shape *shape, struct vn_error *err)
@@ -459,6 +486,7 @@ const struct net_ops net_fake = {
 	.ports_carrier = fake_ports_carrier,
 	.ports_shape = fake_ports_shape,
 	.shape_check = fake_shape_check,
+	.routes_set = fake_routes_set,
 	.forward_reserve = fake_forward_reserve,
 	.forward_release = fake_forward_release,
 	.forwards_up = fake_forwards_up,

@@ -134,6 +134,7 @@ netns_free(struct netns *netns)
 	free(netns->uuid);
 	free(netns->netns);
 	free(netns->userns);
+	free(netns->routes);
 	free(netns);
 }
 

@@ -138,7 +138,7 @@ addresses_settle(struct batch *batch, int index, const char *ifname, const struc
 }
 
 void
-route_default(struct batch *batch, int index, const struct vn_cidr *gateway)
+route_default(struct batch *batch, int index, const struct vn_cidr *gateway, bool wanted)
 {
 	struct rtmsg header = { .rtm_family = (uint8_t)gateway->family, .rtm_table = RT_TABLE_MAIN,
 				.rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_UNIVERSE,
@@ -147,10 +147,13 @@ route_default(struct batch *batch, int index, const struct vn_cidr *gateway)
 	struct nl_msg *message;
 
 	vn_cidr_print_address(gateway, text);
-	message = batch_add(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &header,
-			    sizeof(header), "set the default route by %s", text);
+	message = batch_add(batch, wanted ? RTM_NEWROUTE : RTM_DELROUTE,
+			    wanted ? NLM_F_CREATE | NLM_F_REPLACE : 0, &header, sizeof(header),
+			    "%s the default route by %s", wanted ? "set" : "remove", text);
 	attr_put(message, RTA_GATEWAY, gateway->byte, family_size(gateway->family));
 	attr_put_u32(message, RTA_OIF, (uint32_t)index);
+	if (!wanted)
+		batch_allow(batch, ESRCH);
 }
 
 /* ---- overlap --------------------------------------------------------------------------------- */

@@ -25,8 +25,8 @@ void addresses_settle(struct batch *batch, int index, const char *ifname,
 /* Appends one address; that it is there already is fine. */
 void address_add(struct batch *batch, int index, const char *ifname, const struct vn_cidr *cidr);
 
-/* Appends the default route of the gateway's family through the device. */
-void route_default(struct batch *batch, int index, const struct vn_cidr *gateway);
+/* Appends the default route of the gateway's family through the device, or its removal. */
+void route_default(struct batch *batch, int index, const struct vn_cidr *gateway, bool wanted);
 
 /*
  * Fails with VN_E_EXISTS when a route of the namespace other than one through `uplink` shares

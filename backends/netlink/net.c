@@ -14,6 +14,7 @@
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/port.h"
 #include "backends/netlink/probe.h"
+#include "backends/netlink/route.h"
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/nat.h"
@@ -206,6 +207,7 @@ const struct net_ops net_linux = {
 	.ports_down = port_down,
 	.ports_carrier = port_carrier,
 	.ports_shape = shape_ports,
+	.routes_set = routes_set,
 	.shape_check = probe_shape_check,
 	.forward_reserve = forward_reserve,
 	.forward_release = forward_release,

@@ -366,12 +366,13 @@ append_inner(struct batch *batch, const struct work *work, const struct plan *pl
 			 inner ? work->addresses : NULL, inner ? work->n_addresses : 0, !is_up);
 	if (is_link_local_lost(work, plan, &link_local))
 		address_add(batch, plan->inner_index, spec->ifname, &link_local);
-	if (spec->lan != NET_CONTROL || spec->no_default_route)
+	if (spec->lan != NET_CONTROL)
 		return;
 	for (unsigned i = 0; i < spec->n_addresses; i++)
 		route_default(batch, plan->inner_index,
 			      spec->addresses[i].family == AF_INET ? &work->fabric->gateway4 :
-								     &work->fabric->gateway6);
+								     &work->fabric->gateway6,
+			      !spec->no_default_route);
 }
 
 static int

@@ -287,6 +287,10 @@ START_TEST(what_cannot_be_is_refused_with_its_place_and_changes_nothing)
 		  "/document/vnodes/b/forwards/0/host" },
 		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"forwards\":[{\"host\":2299,\"guest\":1}]}}}",
 		  "exists", "/document/vnodes/a/forwards/0/host" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"init\":[\"init\"]}}}", "invalid",
+		  "/document/vnodes/a/init/0" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
+		  "\"10.1.0.2\"}]}}}", "invalid", "/document/vnodes/a/routes/0/via" },
 		{ "{\"topology\":\"a/b\"}", "invalid", "/document/topology" },
 	};
 	struct lab *lab = lab_new();

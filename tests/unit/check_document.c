@@ -102,6 +102,19 @@ static const struct {
 	{ "{'topology':'t','vnodes':{'a':{'forwards':[{'host':1,'guest':2,'address':'fd00::1'},"
 	  "{'host':1,'guest':2,'address':'fd00:0::1'}]}}}",
 	  "/vnodes/a/forwards/1/host", "used already" },
+#define ROUTE(route) "{'topology':'t','vnodes':{'a':{'routes':[{" route "}]}}}"
+	{ ROUTE("'to':'10.0.0.0/8'"), "/vnodes/a/routes/0/via", "missing" },
+	{ ROUTE("'to':'10.0.0.0','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "expected a network" },
+	{ ROUTE("'to':'10.0.0.0/33','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "expected a network" },
+	{ ROUTE("'to':'10.0.0.1/8','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "the network is 10.0.0.0/8" },
+	{ ROUTE("'to':'fd02::/64','via':'10.1.0.1'"), "/vnodes/a/routes/0/via", "an IPv6 next hop" },
+	{ ROUTE("'to':'10.0.0.0/8','via':'10.1.0'"), "/vnodes/a/routes/0/via", "expected an address" },
+	{ ROUTE("'to':'10.0.0.0/8','via':'10.1.0.1','metric':0"), "/vnodes/a/routes/0/metric",
+	  "at least 1" },
+	{ ROUTE("'to':'default','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "give this one a metric" },
+	{ ROUTE("'to':'0.0.0.0/0','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "default_route" },
+	{ "{'topology':'t','vnodes':{'a':{'default_route':'lan'}}}", "/vnodes/a/default_route",
+	  "control" },
 #define SHAPE(shape) TWO "'lans':{'l':{'shape':{" shape "}}}}"
 	{ SHAPE("'speed':'1Mbit'"), "/lans/l/shape/speed", "unknown field" },
 	{ SHAPE("'rate':10"), "/lans/l/shape/rate", "got the number 10" },

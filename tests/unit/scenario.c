@@ -134,6 +134,8 @@ const struct scenario scenarios[] = {
 	  "\"forwards\":[{\"host\":2209,\"guest\":22}]}}", WHOLE },
 	{ "set restart", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,"
 	  "\"set\":{\"vcpus\":1,\"forwards\":[{\"host\":2203,\"guest\":80}]}}", WHOLE },
+	{ "set routes", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"default_route\":\"none\","
+	  "\"routes\":[{\"to\":\"default\",\"via\":\"198.18.0.9\"}]}}", WHOLE },
 	{ "set stopped", stopped, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"vcpus\":1,"
 	  "\"forwards\":null}}", WHOLE },
 	{ "lan.down", pair, "lan.down", "{\"lan\":\"link\"}", WHOLE },
@@ -149,6 +151,8 @@ const struct scenario scenarios[] = {
 	{ "apply mtu", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000") "}", WHOLE },
 	{ "apply shape", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000,\"shape\":"
 	  "{\"rate\":\"1Mbit\",\"loss\":\"1%\"}") "}", WHOLE },
+	{ "apply routes", pair, "topology.apply", PAIR(",\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
+	  "\"10.1.0.2\",\"metric\":7}]", A_MEMBER, "") "}", WHOLE },
 	{ "apply address", pair, "topology.apply", PAIR("", "\"a\":{\"address\":\"10.1.0.7/24\","
 	  "\"interface\":\"lan0\"},", "") "}", WHOLE },
 	{ "apply member gone", pair, "topology.apply", PAIR("", "", "") "}", WHOLE },
