@@ -77,8 +77,8 @@ def case_causes(build):
 			ends.runs = False
 
 		ends.runs = True
-		ends(["sh", "-c", "exit 3"], cause="exited", code=3)
-		ends(["sh", "-c", "exit 0"], cause="exited", code=0)
+		ends(["/bin/sh", "-c", "exit 3"], cause="exited", code=3)
+		ends(["/bin/sh", "-c", "exit 0"], cause="exited", code=0)
 		ends(["/bin/crash"], cause="signalled")
 		ends(["/bin/eat"], cause="oom")
 		c.change("vnode.set", vnode="v", set={"init": None})
