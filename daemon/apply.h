@@ -10,3 +10,5 @@ extern const struct verb verb_topology_apply, verb_topology_delete;
 int apply_prepare(struct daemon *daemon, json_t *plan, json_t **ret_params, struct vn_error *err);
 /* Takes back what apply_prepare made; for a job that could not begin. */
 void apply_abandon(struct daemon *daemon, json_t *params);
+/* Takes back the rows of a job that ended before a child could: cancelled before its first step. */
+void apply_drop_rows(struct job *job);

@@ -151,48 +151,6 @@ is_undone_cleanly(const struct job *job)
 	return !json_object_get(job->data, "undo_failed");
 }
 
-/* In the same commit as the child's end: a restart must not take the others for all there were. */
-static void
-record_failures(struct job *parent)
-{
-	job_note(parent, "failures", json_incref(parent->failures));
-	job_note(parent, "children_failed", json_integer(parent->children_failed));
-	job_record_update(parent);
-}
-
-static void
-tell_parent(struct job *job)
-{
-	struct job *parent = job->parent ? job_find(job->daemon, job->parent) : NULL;
-	struct vn_error none = { 0 };
-
-	if (!parent)
-		return;
-	parent->children--;
-	parent->children_done++;
-	if (job->err.code != VN_OK) {
-		json_t *failure = error_object(&job->err);
-
-		json_object_set(failure, "about", job->about);
-		json_object_set_new(failure, "job", json_integer(job->id));
-		json_array_append_new(parent->failures, failure);
-		if (!parent->children_failed++) {
-			parent->child_err = job->err;
-			vn_error_prefix(&parent->child_err, "%s",
-					json_string_value(json_array_get(job->about, 0)));
-		}
-		record_failures(parent);
-		if (!(job_current(parent)->flags & STEP_TOLERANT) && parent->state == JOB_RUNNING)
-			vn_list_each(struct job, sibling, &job->daemon->jobs->list, link)
-				if (sibling->parent == parent->id && !sibling->finished)
-					job_cancel(sibling, NULL, &none);
-	}
-	if (!parent->children && parent->ticket)
-		job_resume(job->daemon, parent->ticket, NULL);
-	else if (!parent->parent)
-		job_announce(parent);		/* progress: so many of its children are done */
-}
-
 static void
 on_recorded(void *arg)
 {
@@ -235,7 +193,7 @@ finish(struct job *job)
 	       "%" PRId64 " %s: %s%s%s in %" PRId64 " ms", job->id, job->verb->method,
 	       job_state_words[job->state], job->err.code ? ": " : "",
 	       job->err.code ? job->err.text : "", (job->ended_us - job->created_us) / 1000);
-	tell_parent(job);
+	job_tell_parent(job);
 	store_after(daemon->store, on_recorded, job);
 }
 
@@ -247,18 +205,6 @@ job_step_ended(struct job *job, enum verdict verdict, const struct vn_error *err
 		advance(job);
 	else
 		finish(job);
-}
-
-/* A step whose children have ended fails as the first of them did, also after a restart. */
-static enum verdict
-blame_children(struct job *job, const struct step *step, struct vn_error *err)
-{
-	if (step->flags & STEP_TOLERANT || !job->children_failed)
-		return STEP_DONE;
-	*err = job->child_err;
-	job->children_failed = 0;
-	job_note(job, "children_failed", json_integer(0));
-	return STEP_FAILED;
 }
 
 /* Runs steps until one has to wait, then returns to the loop. */
@@ -283,7 +229,7 @@ advance(struct job *job)
 		table_set(&job->daemon->jobs->tickets, (int64_t)job->ticket, job);
 		verdict = fn(job, job->ctx, &err);
 		if (verdict == STEP_DONE)
-			verdict = blame_children(job, step, &err);
+			verdict = job_blame_children(job, step, &err);
 		if (verdict == STEP_WAIT) {
 			job_record_update(job);
 			if (!job->parent)
@@ -305,7 +251,7 @@ on_answer(void *arg)
 
 	if (job) {
 		enum verdict verdict = answer->err.code != VN_OK ? STEP_FAILED
-			: blame_children(job, job_current(job), &answer->err);
+			: job_blame_children(job, job_current(job), &answer->err);
 
 		job->ticket = 0;
 		settle(job, verdict, &answer->err);

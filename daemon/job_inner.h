@@ -40,6 +40,12 @@ const struct step *job_current(const struct job *job);
 /* Takes the verdict of the current step and goes on; a job without a context ends. */
 void job_step_ended(struct job *job, enum verdict verdict, const struct vn_error *err);
 
+/* job_children.c */
+/* Counts a child that has ended for its parent; the first failure cancels its siblings. */
+void job_tell_parent(struct job *job);
+/* A step whose children have ended fails as the first of them did, also after a restart. */
+enum verdict job_blame_children(struct job *job, const struct step *step, struct vn_error *err);
+
 /* job_step.c */
 /* Journals the current step, then gives it and the job's context to a worker; job_step_ended follows. */
 void job_step_submit(struct job *job, const struct step *step, step_fn *fn);

@@ -1,8 +1,8 @@
 /*
  * The loop on libevent. libevent only waits for descriptors and signals; everything with an order
- * is ours: timers (timers.c, woken by one timerfd), posted messages (a list under the only lock of
- * this file, woken by one eventfd) and deferred calls (a list). That way a test can hold the
- * clock, and a loop with nothing to do sleeps without a single wake-up.
+ * is ours: timers (timers.c, woken by one timerfd), posted and deferred calls (mailbox.c, woken by one
+ * eventfd). That way a test can hold the clock, and a loop with nothing to do sleeps without a single
+ * wake-up.
  *
  * One turn runs ready descriptors and messages, then due timers, then deferred calls; each only as
  * they were when its part began, so that a callback which always asks again cannot starve the
@@ -13,18 +13,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <pthread.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
+#include "daemon/mailbox.h"
 #include "daemon/timers.h"
-#include "proto/base/list.h"
 #include "proto/base/mem.h"
 
 #define NS_PER_MS 1000000u
-#define SLICE_NS NS_PER_MS			/* for messages, before descriptors have their turn */
 #define NS_PER_S  1000000000u
 #define AFTER_MAX_MS (100ull * 365 * 24 * 3600 * 1000)	/* what is later never comes */
 
@@ -39,31 +36,22 @@ struct watch {
 	void *arg;
 };
 
-struct message {			/* a posted or deferred call */
-	struct vn_list link;
-	watch_fn *fn;
-	void *arg;
-};
-
 struct loop {
 	/* set at birth */
 	struct watch_ops ops;
 	struct event_base *base;
 	struct event *wake_event, *timer_event;
-	int wake_fd, timer_fd;
+	int timer_fd;
 
 	struct timers timers;
 	uint64_t armed_ns;		/* what timer_fd is set to; 0: nothing */
 
-	struct vn_list deferred;
-	pthread_mutex_t lock;
-	struct vn_list posted;		/* under lock */
-	struct vn_list taken;		/* messages of either kind that are being run */
+	struct mailbox mailbox;
 
 	bool stopped;
 	bool held;
 	uint64_t held_ns;
-	uint64_t n_ran;			/* callbacks so far */
+	uint64_t n_ran;			/* callbacks so far, but for the mailbox's */
 };
 
 static uint64_t
@@ -84,95 +72,15 @@ call(struct loop *loop, watch_fn *fn, void *arg)
 	fn(arg);
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- descriptors of our own ------------------------------------------------------------------ */
 
-static struct message *
-message_new(watch_fn *fn, void *arg)
-{
-	struct message *message = vn_alloc(sizeof(*message));
-
-	message->fn = fn;
-	message->arg = arg;
-	return message;
-}
-
-/*
- * Runs the messages that are in `queue` now: taken out first, so that those which come meanwhile
- * wait for the next turn, and one by one, because a callback may make loop_forget drop those
- * behind it.
- */
-static void
-run_message(struct loop *loop)
-{
-	struct message *first = vn_container_of(loop->taken.next, struct message, link);
-
-	vn_list_remove(&first->link);
-	call(loop, first->fn, first->arg);
-	free(first);
-}
-
-static void
-run_messages(struct loop *loop, struct vn_list *queue)
-{
-	vn_list_splice(&loop->taken, queue);
-	while (!vn_list_is_empty(&loop->taken))
-		run_message(loop);
-}
-
-static void
-drop_messages(struct vn_list *queue, const void *arg, bool all)
-{
-	vn_list_each_safe(struct message, message, queue, link) {
-		if (!all && message->arg != arg)
-			continue;
-		vn_list_remove(&message->link);
-		free(message);
-	}
-}
-
-static uint64_t
-monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 * NS_PER_MS + (uint64_t)now.tv_nsec;
-}
-
-/* What is left goes before what has come since. */
-static void
-put_back(struct loop *loop)
-{
-	uint64_t one = 1;
-
-	pthread_mutex_lock(&loop->lock);
-	vn_list_splice(&loop->taken, &loop->posted);
-	vn_list_splice(&loop->posted, &loop->taken);
-	pthread_mutex_unlock(&loop->lock);
-	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
-		assert(errno == EAGAIN);
-}
-
-/* For a slice of time only: what fifty workers have finished at once must not keep a client waiting. */
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
-	uint64_t ignored, end = monotonic_ns() + SLICE_NS;
 
-	(void)what;
-	if (read(fd, &ignored, sizeof(ignored)) < 0)
-		assert(errno == EAGAIN || errno == EINTR);
-	pthread_mutex_lock(&loop->lock);
-	vn_list_splice(&loop->taken, &loop->posted);
-	pthread_mutex_unlock(&loop->lock);
-	while (!vn_list_is_empty(&loop->taken)) {
-		run_message(loop);
-		if (monotonic_ns() > end && !vn_list_is_empty(&loop->taken)) {
-			put_back(loop);
-			return;
-		}
-	}
+	(void)fd, (void)what;
+	mailbox_run_posted(&loop->mailbox);
 }
 
 static void
@@ -190,32 +98,19 @@ on_timer_fd(evutil_socket_t fd, short what, void *arg)
 void
 loop_defer(struct loop *loop, watch_fn *fn, void *arg)
 {
-	vn_list_append(&loop->deferred, &message_new(fn, arg)->link);
+	mailbox_defer(&loop->mailbox, fn, arg);
 }
 
 void
 loop_post(struct loop *loop, watch_fn *fn, void *arg)
 {
-	struct message *message = message_new(fn, arg);
-	uint64_t one = 1;
-	bool was_empty;
-
-	pthread_mutex_lock(&loop->lock);
-	was_empty = vn_list_is_empty(&loop->posted);
-	vn_list_append(&loop->posted, &message->link);
-	if (was_empty && write(loop->wake_fd, &one, sizeof(one)) < 0)
-		assert(errno == EAGAIN);
-	pthread_mutex_unlock(&loop->lock);
+	mailbox_post(&loop->mailbox, fn, arg);
 }
 
 void
 loop_forget(struct loop *loop, const void *arg)
 {
-	drop_messages(&loop->deferred, arg, false);
-	drop_messages(&loop->taken, arg, false);
-	pthread_mutex_lock(&loop->lock);
-	drop_messages(&loop->posted, arg, false);
-	pthread_mutex_unlock(&loop->lock);
+	mailbox_forget(&loop->mailbox, arg);
 }
 
 /* ---- timers ---------------------------------------------------------------------------------- */
@@ -428,12 +323,8 @@ loop_open(struct loop **ret, struct vn_error *err)
 	loop->base = base;
 	loop->wake_event = watch_own(base, wake_fd, on_wake, loop);
 	loop->timer_event = watch_own(base, timer_fd, on_timer_fd, loop);
-	loop->wake_fd = vn_take_fd(&wake_fd);
 	loop->timer_fd = vn_take_fd(&timer_fd);
-	vn_list_init(&loop->deferred);
-	vn_list_init(&loop->posted);
-	vn_list_init(&loop->taken);
-	pthread_mutex_init(&loop->lock, NULL);
+	mailbox_init(&loop->mailbox, vn_take_fd(&wake_fd));
 	*ret = loop;
 	return 0;
 }
@@ -443,15 +334,11 @@ loop_close(struct loop *loop)
 {
 	if (!loop)
 		return;
-	drop_messages(&loop->deferred, NULL, true);
-	drop_messages(&loop->taken, NULL, true);
-	drop_messages(&loop->posted, NULL, true);
 	event_free(loop->timer_event);
 	event_free(loop->wake_event);
 	event_base_free(loop->base);
 	close(loop->timer_fd);
-	close(loop->wake_fd);
-	pthread_mutex_destroy(&loop->lock);
+	mailbox_fini(&loop->mailbox);
 	timers_fini(&loop->timers);
 	free(loop);
 }
@@ -470,13 +357,19 @@ has_work(const struct loop *loop)
 {
 	const struct timer *first = timers_first(&loop->timers);
 
-	return !vn_list_is_empty(&loop->deferred) || (first && first->due_ns <= now_ns(loop));
+	return !vn_list_is_empty(&loop->mailbox.deferred) || (first && first->due_ns <= now_ns(loop));
+}
+
+static uint64_t
+count_ran(const struct loop *loop)
+{
+	return loop->n_ran + loop->mailbox.n_ran;
 }
 
 bool
 loop_run_once(struct loop *loop, bool wait)
 {
-	uint64_t before = loop->n_ran;
+	uint64_t before = count_ran(loop);
 
 	do {
 		bool block = wait && !has_work(loop);
@@ -484,9 +377,9 @@ loop_run_once(struct loop *loop, bool wait)
 		arm_timer_fd(loop);
 		event_base_loop(loop->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK));
 		run_timers(loop);
-		run_messages(loop, &loop->deferred);
-	} while (wait && loop->n_ran == before);
-	return loop->n_ran != before;
+		mailbox_run_deferred(&loop->mailbox);
+	} while (wait && count_ran(loop) == before);
+	return count_ran(loop) != before;
 }
 
 void
