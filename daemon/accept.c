@@ -16,6 +16,7 @@
 #define TURN_CLIENTS 64u
 #define PAUSE_MIN_MS 100u
 #define PAUSE_MAX_MS 5000u
+#define REFUSAL_MS   1000u
 
 struct acceptor {
 	struct control *control;
@@ -23,6 +24,8 @@ struct acceptor {
 	int fd, spare_fd;
 	struct watch *watch, *pause;
 	unsigned pause_ms;		/* of the next pause */
+	unsigned refused;		/* clients, since it was logged last */
+	uint64_t logged_ms;
 };
 
 /* Tells a client why it is not served. */
@@ -74,6 +77,21 @@ pause_accepting(struct acceptor *acceptor, int reason)
 		acceptor->pause_ms = PAUSE_MAX_MS;
 }
 
+/* Once a second: whoever tries again and again must not fill the log. */
+static void
+log_refusal(struct acceptor *acceptor, const struct vn_error *err)
+{
+	uint64_t now_ms = loop_now_ms(acceptor->control->daemon->loop);
+
+	acceptor->refused++;
+	if (acceptor->logged_ms && now_ms < acceptor->logged_ms + REFUSAL_MS)
+		return;
+	vn_log_info("control", "client refused (%u since the last such line): %s",
+		    acceptor->refused, err->text);
+	acceptor->logged_ms = now_ms;
+	acceptor->refused = 0;
+}
+
 static void
 admit(struct acceptor *acceptor, VN_TAKES int fd)
 {
@@ -86,8 +104,8 @@ admit(struct acceptor *acceptor, VN_TAKES int fd)
 		refuse(fd, &err);
 		return;
 	}
-	if (control_has_room(acceptor->control, uid, &err) < 0) {
-		vn_log_info("control", "client of user %u refused: %s", (unsigned)uid, err.text);
+	if (control_has_room(acceptor->control, uid, role, &err) < 0) {
+		log_refusal(acceptor, &err);
 		refuse(fd, &err);
 		return;
 	}

@@ -14,7 +14,11 @@
 #include "daemon/notify.h"
 #include "daemon/session_inner.h"
 
-#define ROOT_SPARE 16			/* places that other users cannot fill */
+#define ROOT_SPARE	 16		/* places that other users cannot fill */
+#define STRANGERS	 64		/* places of all users without a role, */
+#define STRANGERS_OF_UID 8		/* and of one of them: all they get is a refusal */
+#define OUTPUTS		 4		/* times max_output may all clients together leave unread */
+#define TURNS_NS	 5000000u	/* of turns, before descriptors and timers have theirs */
 
 int
 control_open(struct daemon *daemon, struct control **ret, struct vn_error *err)
@@ -67,17 +71,35 @@ control_clients(const struct control *control)
 	return control->n_sessions;
 }
 
+static void give_turns(void *arg);
+
+static void
+wake(struct control *control)
+{
+	if (control->wake_is_due)
+		return;
+	control->wake_is_due = true;
+	loop_defer(control->daemon->loop, give_turns, control);
+}
+
+/* For a slice of time; those left come first the next time. */
 static void
 give_turns(void *arg)
 {
 	struct control *control = arg;
+	uint64_t end = loop_monotonic_ns() + TURNS_NS;
 	struct vn_list due;
 
 	control->wake_is_due = false;
 	vn_list_init(&due);
 	vn_list_splice(&due, &control->awake);
-	while (!vn_list_is_empty(&due))
+	while (!vn_list_is_empty(&due) && loop_monotonic_ns() < end)
 		session_turn(vn_container_of(due.next, struct session, awake));
+	if (vn_list_is_empty(&due))
+		return;
+	vn_list_splice(&due, &control->awake);
+	vn_list_splice(&control->awake, &due);
+	wake(control);
 }
 
 void
@@ -88,14 +110,46 @@ control_wake(struct session *session)
 	if (!vn_list_is_empty(&session->awake))
 		return;
 	vn_list_append(&control->awake, &session->awake);
-	if (control->wake_is_due)
-		return;
-	control->wake_is_due = true;
-	loop_defer(control->daemon->loop, give_turns, control);
+	wake(control);
+}
+
+void
+control_check_output(struct control *control)
+{
+	uint64_t limit = OUTPUTS * control->daemon->config.max_output_bytes;
+
+	while (control->output_bytes > limit) {
+		struct session *most = NULL;
+
+		vn_list_each(struct session, session, &control->sessions, link)
+			if (!most || session->output.bytes > most->output.bytes)
+				most = session;
+		if (!most || !most->output.bytes)
+			return;		/* what is left belongs to one that is just closing */
+		session_drop(most);
+	}
+}
+
+/* Who has no role is only ever told so: few places do, and the others' stay free. */
+static int
+has_stranger_room(const struct control *control, uid_t uid, struct vn_error *err)
+{
+	unsigned all = 0, same = 0;
+
+	vn_list_each(struct session, session, &control->sessions, link) {
+		all += session->role == ROLE_NONE;
+		same += session->role == ROLE_NONE && session->uid == uid;
+	}
+	if (all >= STRANGERS || same >= STRANGERS_OF_UID)
+		return vn_fail(err, VN_E_LIMIT, "user %u has no role, and %u connections of such "
+			       "users are open already", (unsigned)uid, same >= STRANGERS_OF_UID ?
+			       same : all);
+	return 0;
 }
 
 int
-control_has_room(const struct control *control, uid_t uid, struct vn_error *err)
+control_has_room(const struct control *control, uid_t uid, enum role role,
+		 struct vn_error *err)
 {
 	const struct config *config = &control->daemon->config;
 	int64_t same = 0, most = config->max_clients + (uid == 0 ? ROOT_SPARE : 0);
@@ -105,6 +159,8 @@ control_has_room(const struct control *control, uid_t uid, struct vn_error *err)
 			       "some, or raise max_clients", most);
 	if (uid == 0)
 		return 0;
+	if (role == ROLE_NONE)
+		return has_stranger_room(control, uid, err);
 	vn_list_each(struct session, session, &control->sessions, link)
 		same += session->uid == uid;
 	if (same >= config->max_clients_per_uid)
@@ -128,7 +184,7 @@ control_add(struct control *control, VN_TAKES int fd, uid_t uid, enum role role,
 {
 	vn_autoclose int taken = fd;
 
-	if (control_has_room(control, uid, err) < 0)
+	if (control_has_room(control, uid, role, err) < 0)
 		return -1;
 	if (fcntl(taken, F_SETFL, fcntl(taken, F_GETFL) | O_NONBLOCK) < 0)
 		return vn_fail_errno(err, errno, "set a client's socket to non-blocking");

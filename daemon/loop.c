@@ -54,15 +54,19 @@ struct loop {
 	uint64_t n_ran;			/* callbacks so far, but for the mailbox's */
 };
 
-static uint64_t
-now_ns(const struct loop *loop)
+uint64_t
+loop_monotonic_ns(void)
 {
 	struct timespec now;
 
-	if (loop->held)
-		return loop->held_ns;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t
+now_ns(const struct loop *loop)
+{
+	return loop->held ? loop->held_ns : loop_monotonic_ns();
 }
 
 static void

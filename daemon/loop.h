@@ -32,6 +32,8 @@ void loop_remove(struct watch *watch);		/* NULL is fine */
 /* Calls fn(signal as int in arg is not passed: one watch a signal) when the process gets the signal. */
 struct watch *loop_add_signal(struct loop *loop, int signal, watch_fn *fn, void *arg);
 
+/* The machine's monotonic clock, whatever a test holds: for slices of time. */
+uint64_t loop_monotonic_ns(void);
 /* Milliseconds of the loop's clock; only differences mean anything. */
 uint64_t loop_now_ms(const struct loop *loop);
 

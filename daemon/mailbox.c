@@ -8,9 +8,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "daemon/loop.h"
 #include "proto/base/mem.h"
 
 #define SLICE_NS 1000000u			/* for messages, before descriptors have their turn */
@@ -121,15 +121,6 @@ mailbox_run_deferred(struct mailbox *mailbox)
 		run_message(mailbox);
 }
 
-static uint64_t
-monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* What is left goes before what has come since. */
 static void
 put_back(struct mailbox *mailbox)
@@ -145,7 +136,7 @@ put_back(struct mailbox *mailbox)
 void
 mailbox_run_posted(struct mailbox *mailbox)
 {
-	uint64_t ignored, end = monotonic_ns() + SLICE_NS;
+	uint64_t ignored, end = loop_monotonic_ns() + SLICE_NS;
 
 	if (read(mailbox->wake_fd, &ignored, sizeof(ignored)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);
@@ -154,7 +145,7 @@ mailbox_run_posted(struct mailbox *mailbox)
 	pthread_mutex_unlock(&mailbox->lock);
 	while (!vn_list_is_empty(&mailbox->taken)) {
 		run_message(mailbox);
-		if (monotonic_ns() > end && !vn_list_is_empty(&mailbox->taken)) {
+		if (loop_monotonic_ns() > end && !vn_list_is_empty(&mailbox->taken)) {
 			put_back(mailbox);
 			return;
 		}

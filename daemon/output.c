@@ -26,10 +26,25 @@ frame_fds_close(struct frame_fds *fds)
 }
 
 void
-output_init(struct output *output)
+output_init(struct output *output, uint64_t *total)
 {
 	vn_list_init(&output->chunks);
 	output->bytes = 0;
+	output->total = total;
+}
+
+static void
+count(struct output *output, size_t bytes)
+{
+	output->bytes += bytes;
+	*output->total += bytes;
+}
+
+static void
+discount(struct output *output, uint64_t bytes)
+{
+	output->bytes -= bytes;
+	*output->total -= bytes;
 }
 
 static void
@@ -46,7 +61,7 @@ output_fini(struct output *output)
 {
 	vn_list_each_safe(struct chunk, chunk, &output->chunks, link)
 		chunk_free(chunk);
-	output->bytes = 0;
+	discount(output, output->bytes);
 }
 
 static struct chunk *
@@ -84,7 +99,7 @@ output_add(struct output *output, const char *text, size_t length)
 
 	memcpy(chunk->data + chunk->end, text, length);
 	chunk->end += length;
-	output->bytes += length;
+	count(output, length);
 }
 
 void
@@ -98,7 +113,7 @@ output_take(struct output *output, VN_TAKES char *text, size_t length,
 		free(text);
 		return;
 	}
-	output->bytes += length;
+	count(output, length);
 	struct chunk *chunk = chunk_append(output, text, length, 0);
 
 	if (!bare) {
@@ -121,7 +136,7 @@ output_write(struct output *output, int fd)
 			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 		frame_fds_close(&chunk->fds);
 		chunk->begin += (size_t)n;
-		output->bytes -= (size_t)n;
+		discount(output, (uint64_t)n);
 		if (chunk->begin == chunk->end)
 			chunk_free(chunk);
 	}

@@ -11,9 +11,10 @@
 struct output {
 	struct vn_list chunks;
 	uint64_t bytes;			/* not written yet */
+	uint64_t *total;		/* of all outputs that share it */
 };
 
-void output_init(struct output *output);
+void output_init(struct output *output, uint64_t *total);
 void output_fini(struct output *output);	/* closes descriptors that never left */
 
 /* Copies. */

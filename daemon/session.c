@@ -22,6 +22,8 @@
 
 #define TURN_LINES    64u
 #define TURN_BYTES    (256u << 10)
+#define TURN_NS	      2000000u		/* some requests cost more than others */
+#define STRANGER_LINE (64u << 10)	/* longest line of who may ask nothing anyway */
 #define SOURCE_ROOM   (64u << 10)	/* sources send while less than this is unread */
 #define DISCARD_BYTES (16u << 20)	/* of a lost stream, so that its writer gets to read why */
 #define LINGER_MS     2000u
@@ -57,8 +59,8 @@ session_new(struct control *control, VN_TAKES int fd, uid_t uid, enum role role)
 	session->hangup_fd = -1;
 	snprintf(session->fields, sizeof(session->fields), "session=%" PRIu64 " uid=%u",
 		 session->id, (unsigned)uid);
-	session->frame = frame_new(PROTOCOL_LINE_MAX);
-	output_init(&session->output);
+	session->frame = frame_new(role == ROLE_NONE ? STRANGER_LINE : PROTOCOL_LINE_MAX);
+	output_init(&session->output, &control->output_bytes);
 	vn_list_init(&session->calls);
 	vn_list_init(&session->sources);
 	vn_list_init(&session->closers);
@@ -167,10 +169,12 @@ is_full(const struct session *session)
 static bool
 take_lines(struct session *session)
 {
+	uint64_t end = loop_monotonic_ns() + TURN_NS;
 	size_t lines = 0, bytes = 0, n;
 
 	while (!session->doomed && !session->lost && !session->ended && !is_full(session)) {
-		if (lines >= TURN_LINES || bytes >= TURN_BYTES)
+		if (lines >= TURN_LINES || bytes >= TURN_BYTES ||
+		    (lines && loop_monotonic_ns() > end))
 			return true;
 		n = take_line(session);
 		if (n) {
@@ -220,17 +224,25 @@ is_mute(const struct session *session)
 	return session->doomed || session->gone || session->said_bye;
 }
 
+void
+session_drop(struct session *session)
+{
+	vn_log_warning("control", "session %" PRIu64 " of user %u: dropped, it left %" PRIu64
+		       " bytes unread (max_output)", session->id, (unsigned)session->uid,
+		       session->output.bytes);
+	session->doomed = true;
+	output_fini(&session->output);
+	if (!session->in_turn)
+		control_wake(session);
+}
+
 static void
 check_output(struct session *session)
 {
-	uint64_t limit = session->daemon->config.max_output_bytes;
-
-	if (session->output.bytes > limit && !session->doomed) {
-		session->doomed = true;
-		vn_log_warning("control", "session %" PRIu64 " of user %u: dropped, it left more "
-			       "than %" PRIu64 " bytes unread (max_output_bytes)", session->id,
-			       (unsigned)session->uid, limit);
-	}
+	if (session->output.bytes > session->daemon->config.max_output_bytes)
+		session_drop(session);
+	else
+		control_check_output(session->control);
 	if (!session->in_turn)
 		control_wake(session);
 }

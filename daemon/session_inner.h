@@ -17,6 +17,7 @@ struct control {
 	bool wake_is_due;
 	struct table tickets;		/* ticket -> deferred call */
 	uint64_t last_ticket, last_session;
+	uint64_t output_bytes;		/* unread by all sessions together */
 	struct acceptor *acceptor;
 	bool owns_path;			/* the socket file is ours, not systemd's */
 	struct stat at;			/* the socket file, to know it again */
@@ -67,6 +68,8 @@ struct session {
 struct session *session_new(struct control *control, VN_TAKES int fd, uid_t uid, enum role role);
 void session_turn(struct session *session);
 void session_close(struct session *session);
+/* Closes it in its next turn, and lets go of what it has not read now. */
+void session_drop(struct session *session);
 /* Queues a whole line; text and fds (NULL: none) are taken. */
 void session_send(struct session *session, VN_TAKES char *text, size_t length,
 		  VN_TAKES struct frame_fds *fds);
@@ -77,8 +80,11 @@ void session_add_source(struct session *session, struct source *source);
 /* control.c: gives the session a turn soon; harmless when it is to get one already. */
 void control_wake(struct session *session);
 
-/* Errors: VN_E_LIMIT too many clients, or too many of this user. */
-int control_has_room(const struct control *control, uid_t uid, struct vn_error *err);
+/* Errors: VN_E_LIMIT too many clients, or too many of this user or of those without a role. */
+int control_has_room(const struct control *control, uid_t uid, enum role role,
+		     struct vn_error *err);
+/* Drops whoever left most unread while all together leave too much. */
+void control_check_output(struct control *control);
 void control_add_session(struct control *control, VN_TAKES int fd, uid_t uid, enum role role);
 
 /* accept.c: takes clients from a listening socket. */
