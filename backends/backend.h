@@ -310,6 +310,48 @@ struct forward_spec {
 	struct vn_cidr to4, to6;	/* the vnode's control addresses; family 0 = none */
 };
 
+/* ---- measuring ---- */
+
+#define PROBE_HOPS_MAX 2
+#define PROBE_UNBOUNDED UINT64_MAX	/* a rate that this host could not reach */
+
+struct probe_end {			/* the port "v<vmid>e<index>" of a vnode */
+	struct ns_ref ns;
+	unsigned index;
+};
+
+/* One direction between two members of one LAN. */
+struct probe_spec {
+	struct probe_end from, to;
+	struct shape hops[PROBE_HOPS_MAX];	/* what is wanted on the way, in its order */
+	unsigned n_hops;
+	unsigned phase_ms;		/* for each of delay, loss and rate */
+};
+
+/* `low` and `high` are the ends of the 99 % confidence interval. */
+struct probe_result {
+	struct {			/* one way; the interval is that of `measured` */
+		uint64_t measured;	/* median less bare_median */
+		uint64_t low, high;	/* by order statistics of both */
+		uint64_t median, p99, bare_median, bare_p99;
+		unsigned samples;	/* 0: none arrived, and all others are 0 */
+	} delay_ns;
+	struct {			/* layer-2 bits a second where the receiver has them */
+		uint64_t measured;
+		uint64_t low, high;	/* Student's t over slices; high may be PROBE_UNBOUNDED */
+		uint64_t offered;	/* by the sender */
+		uint64_t bare;		/* without a rate: what the same burst does on the bare path; else 0 */
+		unsigned frames;	/* that arrived */
+	} rate_bps;
+	struct {
+		double measured, low, high;	/* Wilson's score interval */
+		unsigned sent, received;
+	} loss;
+};
+
+/* Called now and then on the worker: `done` of `total` milliseconds. */
+typedef void probe_progress_fn(void *arg, uint64_t done, uint64_t total);
+
 enum net_kind { NET_BRIDGE, NET_PORT, NET_NETNS, NET_USERNS };
 
 struct net_found {			/* one object of ours, as the kernel shows it */
@@ -399,6 +441,16 @@ struct net_ops {
 	/* All objects of ours in the fabric and the run folder, from one dump; *ret to be freed. */
 	int (*inventory)(struct net *self, struct net_found **ret, size_t *ret_count,
 			 struct vn_error *err);
+
+	/*
+	 * Measures one direction with frames of its own between the two interfaces; their guests need
+	 * not run. The bare path, of the same make without shapes, is measured in the same run.
+	 * *cancelled is read (atomically) at least ten times a second: true ends with VN_E_CANCELLED.
+	 * VN_E_NOT_FOUND: a port is not there; VN_E_STATE: one is down, or went away meanwhile.
+	 */
+	int (*probe)(struct net *self, const struct probe_spec *spec, const bool *cancelled,
+		     probe_progress_fn *progress, void *arg, struct probe_result *ret,
+		     struct vn_error *err);
 };
 
 struct net {

@@ -199,10 +199,15 @@ show_progress(struct run *run, json_t *job)
 {
 	const struct change *change = &run->changes[run->first];
 	int64_t total = json_integer_value(json_object_get(job, "total"));
+	json_t *part = json_object_get(job, "progress");
 
 	if (run->count > 1)
 		progress_show(&run->progress, "%s: %zu of %zu", run->options->verb, run->ended,
 			      run->count);
+	else if (part)
+		progress_show(&run->progress, "%s %s: %s, %.0f %%", run->options->verb, change->subject,
+			      output_text(job, "step"), 100 * json_number_value(json_object_get(part, "done")) /
+			      json_number_value(json_object_get(part, "total")));
 	else if (total > 0)
 		progress_show(&run->progress, "%s %s: %" PRId64 " of %" PRId64 " %s",
 			      run->options->verb, change->subject,

@@ -18,6 +18,8 @@ const struct option_row option_rows[] = {
 	  "permit changes that give a vnode a fresh disk" },
 	{ "allow-restart", 0, OPTION_FLAG, AT(allow_restart), NULL, 0,
 	  "permit changes that restart the vnode" },
+	{ "between", 0, OPTION_TEXT, AT(between), "VNODE,VNODE", OPERAND_TEXT,
+	  "only both ways between these two members" },
 	{ "cwd", 'w', OPTION_TEXT, AT(cwd), "DIR", OPERAND_TEXT, "directory to run the command in" },
 	{ "env", 'e', OPTION_TEXTS, AT(env), "NAME=VALUE", OPERAND_TEXT,
 	  "set a variable; may be given again" },
@@ -35,7 +37,11 @@ const struct option_row option_rows[] = {
 	{ "no-stdin", 'N', OPTION_FLAG, AT(no_stdin), NULL, 0,
 	  "give the command an empty standard input" },
 	{ "no-wait", 0, OPTION_FLAG, AT(no_wait), NULL, 0, "print the job instead of following it" },
+	{ "probe", 0, OPTION_TEXT, AT(probe), "LAN", OPERAND_LAN,
+	  "measure this LAN with frames of vnoded's own" },
 	{ "prune", 0, OPTION_FLAG, AT(prune), NULL, 0, "destroy what the file no longer names" },
+	{ "seconds", 0, OPTION_COUNT, AT(seconds), "COUNT", OPERAND_TEXT,
+	  "for each of delay, loss and rate; 3 unless given" },
 	{ "sha256", 0, OPTION_TEXT, AT(sha256), "DIGEST", OPERAND_TEXT,
 	  "what the file must hash to; required" },
 	{ "since", 0, OPTION_COUNT, AT(since), "SEQ", OPERAND_TEXT, "only events after this number" },
@@ -211,7 +217,8 @@ arguments_parse(struct arguments *args, const struct verb *verb, char **words, i
 	struct reader reader = { .words = words, .n_words = n_words };
 	bool literal = false;
 
-	*args = (struct arguments){ .verb = verb, .timeout_ms = -1, .since = -1, .limit = -1 };
+	*args = (struct arguments){ .verb = verb, .timeout_ms = -1, .since = -1, .limit = -1,
+				    .seconds = -1 };
 	args->operands = vn_alloc_array((size_t)n_words + 1, sizeof(*args->operands));
 	args->fields = json_object();
 	while (reader.at < n_words) {

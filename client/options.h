@@ -15,7 +15,8 @@ struct arguments {
 	json_t *env;			/* array of "NAME=value", or NULL */
 	const char *topology, *member, *sha256, *user, *cwd;
 	const char *wanted_fields, *types;	/* words separated by commas */
-	int64_t timeout_ms, since, limit;	/* -1: not given */
+	const char *probe, *between;		/* a LAN; two of its members, separated by a comma */
+	int64_t timeout_ms, since, limit, seconds;	/* -1: not given */
 	bool all, allow_recreate, allow_restart, follow, force, from, insecure_no_digest, interactive;
 	bool no_stdin, no_wait, prune, tables, tty, yes;
 	bool help;

@@ -44,7 +44,7 @@ bool verb_has_option(const struct verb *verb, const char *name);
 int verbs_main(struct client *client, int argc, char **argv);
 
 #define VERBS(X)                                                                                   \
-	X(topology_apply)                                                                          \
+	X(topology_apply) X(verify)                                                                        \
 	X(topology_plan) X(topology_list) X(topology_show) X(topology_export) X(topology_delete)   \
 		X(vnode_list) X(vnode_show) X(vnode_create) X(vnode_change) X(vnode_set)           \
 			X(vnode_wait) X(vnode_exec) X(vnode_console) X(lan_list) X(lan_show)       \

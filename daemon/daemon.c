@@ -283,6 +283,8 @@ close_all(struct daemon *daemon, void (*close_store)(struct store *store))
 	notify_stopping(daemon->notify);
 	control_close(daemon->control);
 	exec_table_close(daemon->execs);
+	if (daemon->jobs)
+		jobs_abort(daemon->jobs);
 	stuck = pool_close(daemon->pool);
 	close_store(daemon->store);
 	if (stuck) {

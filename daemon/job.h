@@ -102,6 +102,7 @@ struct job {
 	uint64_t ticket;	/* of the wait it is in; 0: none */
 	bool *abort_flag;	/* in ctx; set (atomically) by job_cancel for a long worker step to see */
 	uint64_t bytes_done, bytes_total;	/* of a download; total 0: unknown */
+	uint64_t part_done, part_total;	/* of the running step, where it tells; total 0: it does not */
 	uint64_t began_ms;	/* of the current step */
 	uint64_t patience_ms;	/* on top of step_timeout: what its steps may wait for a guest */
 	struct step_work *work;	/* being run by a worker */
@@ -122,6 +123,8 @@ void jobs_close(struct jobs *jobs);
  * Errors: VN_E_UNSUPPORTED a journal of an unknown verb or version; the text says the cure. */
 int jobs_load(struct daemon *daemon, bool rebooted, struct vn_error *err);
 void jobs_resume(struct daemon *daemon);
+/* The daemon ends: long steps are told to stop where they are, as a crash would; the journal has them. */
+void jobs_abort(const struct jobs *jobs);
 /* Steps given up on whose call has not come back yet. */
 size_t jobs_lost(const struct jobs *jobs);
 /* Number of jobs that have not ended. */

@@ -79,6 +79,9 @@ job_object(const struct job *job, bool full)
 	if (job->bytes_done && !job->finished)
 		json_object_set_new(object, "bytes", json_pack("{sI sI}", "done",
 			(json_int_t)job->bytes_done, "total", (json_int_t)job->bytes_total));
+	if (job->part_total && !job->finished)
+		json_object_set_new(object, "progress", json_pack("{sI sI}", "done",
+			(json_int_t)job->part_done, "total", (json_int_t)job->part_total));
 	if (!full)
 		return object;
 	json_object_set_new(object, "result", job->result ? json_incref(job->result)

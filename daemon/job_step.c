@@ -173,6 +173,14 @@ job_step_submit(struct job *job, const struct step *step, step_fn *fn)
 	store_after(job->daemon->store, on_journalled, work);
 }
 
+void
+jobs_abort(const struct jobs *jobs)
+{
+	vn_list_each(const struct job, job, &jobs->list, link)
+		if (job->work && job->abort_flag && job_current(job)->flags & STEP_LONG)
+			__atomic_store_n(job->abort_flag, true, __ATOMIC_RELAXED);
+}
+
 size_t
 jobs_lost(const struct jobs *jobs)
 {

@@ -82,6 +82,7 @@ void
 lan_free(struct lan *lan)
 {
 	job_forget_lock(lan->daemon, &lan->lock);
+	job_forget_lock(lan->daemon, &lan->probing);
 	vn_list_each_safe(struct member, member, &lan->members, in_lan)
 		member_free(member);
 	table_remove(&lan->daemon->model->lans_by_id, lan->id);

@@ -3,7 +3,8 @@
 
 #include "daemon/model.h"
 
-extern const struct verb verb_lan_create, verb_lan_destroy, verb_lan_set, verb_lan_up, verb_lan_down;
+extern const struct verb verb_lan_create, verb_lan_destroy, verb_lan_set, verb_lan_up, verb_lan_down,
+	verb_lan_probe;
 
 struct lan *job_lan(const struct job *job);
 json_t *lan_job_params(const struct lan *lan);

@@ -49,6 +49,7 @@ struct lan {
 	struct doc_shape shape;
 	bool is_link;			/* see daemon/shaping.h */
 	struct job_lock lock;
+	struct job_lock probing;	/* of the one lan.probe at a time, which changes nothing */
 	struct vn_list members;		/* by `in_lan` */
 	struct vn_list in_topology, link;
 };

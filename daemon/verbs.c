@@ -14,6 +14,7 @@ const struct verb *const verbs[] = {
 	&verb_vnode_reload, &verb_vnode_destroy, &verb_vnode_set, &verb_vnode_mount,
 	&verb_vnode_unmount, &verb_vnode_cleanup,
 	&verb_lan_create, &verb_lan_destroy, &verb_lan_set, &verb_lan_up, &verb_lan_down,
+	&verb_lan_probe,
 	&verb_topology_apply, &verb_topology_delete,
 	&verb_image_add, &verb_image_remove,
 	NULL

@@ -246,6 +246,16 @@ const struct field lan_set_params_fields[] = {
 	{ 0 }
 };
 
+const struct field lan_probe_params_fields[] = {
+	LAN(lan_probe_params),
+	{ "members", "measure both ways between these two vnodes; round the whole LAN unless given",
+	  FIELD_LIST, 0, AT(lan_probe_params, members), 2, 2, .item = FIELD_STRING, .form = &form_name },
+	{ "seconds", "for each of delay, loss and rate of a direction; 3 unless given", FIELD_INT, 0,
+	  AT(lan_probe_params, seconds), 1, 600 },
+	CHANGE(lan_probe_params),
+	{ 0 }
+};
+
 const struct field topology_params_fields[] = {
 	TOPOLOGY(topology_params, FIELD_REQUIRED, "name of the topology"),
 	{ 0 }

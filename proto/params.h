@@ -104,6 +104,13 @@ struct lan_set_params {
 	struct field_array members;		/* struct lan_set_member */
 };
 
+struct lan_probe_params {
+	struct change_params change;
+	const char *lan;
+	struct field_array members;		/* const char *: two vnodes; none: round the whole LAN */
+	int64_t seconds;			/* for each of delay, loss and rate; 0 = 3 */
+};
+
 struct topology_params {		/* .get .export */
 	const char *topology;
 };
@@ -194,6 +201,7 @@ extern const struct field lan_params_fields[];
 extern const struct field lan_list_params_fields[];
 extern const struct field lan_change_params_fields[];
 extern const struct field lan_set_params_fields[];
+extern const struct field lan_probe_params_fields[];
 extern const struct field topology_params_fields[];
 extern const struct field topology_change_params_fields[];
 extern const struct field topology_apply_params_fields[];

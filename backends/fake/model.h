@@ -147,6 +147,7 @@ struct world {
 	struct vn_list foreign, lacks, urls;
 	struct vn_cidr *routes;		/* of the host, foreign */
 	size_t n_routes;
+	double probe_error;		/* share by which rates and delays are measured too high */
 	bool net_is_up, disk_is_up, link_is_up, is_full;
 	char boot_id[VN_UUID_TEXT];
 	uint64_t next_serial;		/* inodes, start times, watches */
@@ -294,6 +295,9 @@ struct fake_net {
 };
 
 int net_check_up(struct call *call, struct vn_error *err);
+/* In probe.c. */
+int fake_measure(struct net *self, const struct probe_spec *spec, const bool *cancelled,
+	       probe_progress_fn *progress, void *arg, struct probe_result *ret, struct vn_error *err);
 int fake_forward_reserve(struct net *self, const struct forward_spec *forward,
 			 struct vn_error *err);
 void fake_forward_release(struct net *self, const struct forward_spec *forward);

@@ -493,4 +493,5 @@ const struct net_ops net_fake = {
 	.forwards_down = fake_forwards_down,
 	.forwards_sync = fake_forwards_sync,
 	.inventory = fake_inventory,
+	.probe = fake_measure,
 };

@@ -179,6 +179,14 @@ world_lacks(struct world *world, const char *contract, const char *sentence)
 }
 
 void
+world_probe_error(struct world *world, double share)
+{
+	pthread_mutex_lock(&world->lock);
+	world->probe_error = share;
+	pthread_mutex_unlock(&world->lock);
+}
+
+void
 world_disk_full(struct world *world, bool full)
 {
 	pthread_mutex_lock(&world->lock);

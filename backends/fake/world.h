@@ -53,6 +53,8 @@ void world_foreign_lan(struct world *world, int64_t lan);
 void world_foreign_guest(struct world *world, const char *domain);
 /* The host has a route to this network: net.host_up says VN_E_EXISTS where it overlaps. */
 void world_foreign_route(struct world *world, const struct vn_cidr *network);
+/* net.probe finds rates and delays higher by this share (negative: lower) than the ports' shapes say. */
+void world_probe_error(struct world *world, double share);
 /* No space left: what writes to disk fails with VN_E_LIMIT, free_bytes is 0. */
 void world_disk_full(struct world *world, bool full);
 /* A sentence that `missing` of "compute", "net" or "disk" reports from now on. */

@@ -11,6 +11,7 @@
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/inventory.h"
 #include "backends/netlink/lan.h"
+#include "backends/netlink/measure.h"
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/port.h"
 #include "backends/netlink/probe.h"
@@ -215,4 +216,5 @@ const struct net_ops net_linux = {
 	.forwards_down = forwards_down,
 	.forwards_sync = forwards_sync,
 	.inventory = inventory_read,
+	.probe = measure_path,
 };

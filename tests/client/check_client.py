@@ -392,6 +392,40 @@ def makes_json_of_fields(env):
 	same(env.daemon.calls("lan.set")[0]["mtu"], 1400)
 
 
+def measured(verdict):
+	"""What lan.probe says of a LAN whose one direction has this verdict on its rate."""
+	delay = {"wanted": 5000000, "measured": 5020000, "low": 5010000, "high": 5030000, "median": 5040000, "p99": 5200000,
+		 "bare_median": 20000, "bare_p99": 90000, "samples": 400, "verdict": "ok"}
+	rate = {"wanted": 10000000, "measured": 9990000, "low": 9980000, "high": None, "offered": 12500000, "frames": 2400,
+		"verdict": verdict}
+	loss = {"wanted": 0.01, "measured": 0.0098, "low": 0.008, "high": 0.012, "sent": 10001, "verdict": "ok"}
+	return {"lan": "l", "topology": "t", "verdict": verdict, "directions": [
+		{"from": "a", "to": "b", "delay_ns": delay, "rate_bps": rate, "loss": loss, "verdict": verdict}]}
+
+
+@test
+def prints_what_was_measured(env):
+	env.serve(lan_probe=lambda params, call: {"job": 1}, job_wait=lambda params, call: job(1, result=measured("ok")))
+	status, out, err = env.run("verify", "--probe", "t/l", "--between", "a,b", "--seconds", "5")
+	same((status, err), (0, ""))
+	params = env.daemon.calls("lan.probe")[0]
+	same((params["lan"], params["members"], params["seconds"]), ("t/l", ["a", "b"], 5))
+	lines = [re.split(r"  +", line) for line in out.splitlines()]
+	same(lines[0], ["DIRECTION", "FIELD", "WANTED", "MEASURED", "99 % INTERVAL", "VERDICT", "SAMPLE"])
+	same(lines[1], ["a -> b", "delay", "5.000 ms", "5.020 ms", "5.010 ms .. 5.030 ms", "ok",
+			"400 probes, bare 0.020 ms, its 99 % 0.090 ms"])
+	same(lines[2][:6], ["a -> b", "rate", "10.000 Mbit/s", "9.990 Mbit/s", "9.980 Mbit/s .. ?", "ok"])
+	same(lines[3][1:5], ["loss", "1.000 %", "0.980 %", "0.800 % .. 1.200 %"])
+
+
+@test
+def fails_where_a_measure_differs(env):
+	env.serve(lan_probe=lambda params, call: {"job": 1}, job_wait=lambda params, call: job(1, result=measured("differs")))
+	same(env.run("verify", "--probe", "l")[0], 1)
+	same(env.run("-o", "json", "verify", "--probe", "l")[0], 1)
+	same(env.run("verify", "--probe", "l", "--between", "a")[0], 2)
+
+
 @test
 def shows_progress_on_a_terminal(env):
 	waits = []

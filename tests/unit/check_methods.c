@@ -58,6 +58,19 @@ sample_string(const struct field *field)
 
 static json_t *sample_object(const struct field *fields, bool all);
 
+/* As few items as it takes, but one. */
+static json_t *
+sample_list(const struct field *field)
+{
+	json_t *list = json_array();
+
+	do
+		json_array_append_new(list, field->item == FIELD_STRING ? sample_string(field)
+							: sample_object(field->fields, true));
+	while ((int64_t)json_array_size(list) < field->min);
+	return list;
+}
+
 static json_t *
 sample_value(const struct field *field)
 {
@@ -79,8 +92,7 @@ sample_value(const struct field *field)
 	case FIELD_WORD:
 		return json_string(field->words[0]);
 	case FIELD_LIST:
-		return json_pack("[o]", field->item == FIELD_STRING ? sample_string(field)
-						: sample_object(field->fields, true));
+		return sample_list(field);
 	case FIELD_STRUCT:
 		return sample_object(field->fields, true);
 	case FIELD_MAP: case FIELD_JSON:

@@ -144,6 +144,7 @@ const struct scenario scenarios[] = {
 	{ "lan.set", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000}", WHOLE },
 	{ "lan.set shape", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000,\"shape\":{\"rate\":"
 	  "\"10Mbit\"},\"members\":{\"a\":{\"to\":{\"delay\":\"5ms\"}}}}", WHOLE },
+	{ "lan.probe", pair, "lan.probe", "{\"lan\":\"link\"}", WHOLE },
 	{ "apply new", NULL, "topology.apply", APPLY, WHOLE },
 	{ "apply live", pair, "topology.apply", PAIR(",\"memory\":\"96MiB\",\"forwards\":[{\"host\":"
 	  "2201,\"guest\":22}]", A_MEMBER, "") "}", WHOLE },

@@ -141,3 +141,36 @@ def case_live_changes_rebuild_nothing(build):
 		w.client.change("lan.set", lan="campus", shape=None, members={"n1": {"from": None}})
 		assert not [kind for kind in qdiscs(w, device) if "tbf" in kind]
 		assert ping(w.client, "n1", "10.2.0.2", 3)
+
+
+def case_a_measure_tells_what_is_from_what_is_wanted(build):
+	"""verify --probe over guests that run and one that is halted; a foreign qdisc differs; a cancel ends it at once."""
+	with World(build) as w:
+		document = star(3)
+		document["lans"]["campus"]["shape"] = {"rate": "10Mbit"}
+		document["lans"]["campus"]["members"]["n2"]["shape"] = {"from": {"rate": "4Mbit"}}
+		w.client.change("topology.apply", document=document)
+		w.client.change("vnode.halt", vnode="n3", force=True)
+
+		def measure(*words, tries=5):
+			"""What it finds; again where this machine was too busy to keep a rate."""
+			for _ in range(tries):
+				done = w.daemon.vnodectl("-o", "json", "verify", "--probe", "campus", "--seconds", "1", *words)
+				found = json.loads(done.stdout)["result"]
+				assert done.returncode == (found["verdict"] == "differs"), done
+				if found["verdict"] == "ok":
+					break
+			return found, {(row["from"], row["to"]): row for row in found["directions"]}
+
+		found, rows = measure()
+		assert found["verdict"] == "ok", found
+		assert {way: row["rate_bps"]["wanted"] for way, row in rows.items()} == {
+			("n1", "n2"): 4_000_000, ("n2", "n3"): 10_000_000, ("n3", "n1"): 10_000_000}, rows
+		fabric(w.daemon, "tc", "qdisc", "replace", "dev", ports(w, "campus")["n2"]["device"], "root", "handle", "3:",
+		       "tbf", "rate", "2mbit", "burst", "3028", "limit", "30000")
+		found, rows = measure("--between", "n1,n2", tries=1)
+		assert rows["n1", "n2"]["rate_bps"]["verdict"] == "differs" and len(rows) == 2, found
+		job = w.client.call("lan.probe", lan="campus", seconds=600)["job"]
+		w.client.change("lan.set", lan="campus", mtu=1400)
+		w.client.call("job.cancel", job=job)
+		assert w.client.call("job.wait", job=job)["state"] == "cancelled"
