@@ -1,8 +1,8 @@
 /*
  * The loop on libevent. libevent only waits for descriptors and signals; everything with an order
- * is ours: timers (timers.c, woken by one timerfd), posted and deferred calls (mailbox.c, woken by one
- * eventfd). That way a test can hold the clock, and a loop with nothing to do sleeps without a single
- * wake-up.
+ * is ours: timers (clock.c, woken by one timerfd for each of two clocks), posted and deferred calls
+ * (mailbox.c, woken by one eventfd). That way a test can hold the clocks, and a loop with nothing to do
+ * sleeps without a single wake-up.
  *
  * One turn runs ready descriptors and messages, then due timers, then deferred calls; each only as
  * they were when its part began, so that a callback which always asks again cannot starve the
@@ -14,11 +14,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <time.h>
 
+#include "daemon/clock.h"
 #include "daemon/mailbox.h"
-#include "daemon/timers.h"
 #include "proto/base/mem.h"
 
 #define NS_PER_MS 1000000u
@@ -30,6 +29,7 @@ struct watch {
 	struct event *event;		/* descriptors and signals; NULL: a timer */
 	int fd;
 	unsigned what;
+	struct clock *clock;		/* of a timer */
 	struct timer timer;
 	watch_fd_fn *on_fd;
 	watch_fn *fn;
@@ -40,17 +40,12 @@ struct loop {
 	/* set at birth */
 	struct watch_ops ops;
 	struct event_base *base;
-	struct event *wake_event, *timer_event;
-	int timer_fd;
+	struct event *wake_event, *clock_events[CLOCK_COUNT];
 
-	struct timers timers;
-	uint64_t armed_ns;		/* what timer_fd is set to; 0: nothing */
-
+	struct clock clocks[CLOCK_COUNT];
 	struct mailbox mailbox;
 
 	bool stopped;
-	bool held;
-	uint64_t held_ns;
 	uint64_t n_ran;			/* callbacks so far, but for the mailbox's */
 };
 
@@ -61,12 +56,6 @@ loop_monotonic_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t
-now_ns(const struct loop *loop)
-{
-	return loop->held ? loop->held_ns : loop_monotonic_ns();
 }
 
 static void
@@ -88,15 +77,11 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_timer_fd(evutil_socket_t fd, short what, void *arg)
+on_clock(evutil_socket_t fd, short what, void *arg)
 {
-	struct loop *loop = arg;
-	uint64_t ignored;
-
+	(void)fd;
 	(void)what;
-	if (read(fd, &ignored, sizeof(ignored)) < 0)
-		assert(errno == EAGAIN || errno == EINTR);
-	loop->armed_ns = 0;
+	clock_rang(arg);
 }
 
 void
@@ -120,37 +105,20 @@ loop_forget(struct loop *loop, const void *arg)
 /* ---- timers ---------------------------------------------------------------------------------- */
 
 static void
-run_timers(struct loop *loop)
+run_timers(struct loop *loop, struct clock *clock)
 {
-	uint64_t now = now_ns(loop), newest = loop->timers.last_order;
+	uint64_t now = clock_now_ns(clock), newest = clock->timers.last_order;
 
-	while (timers_first(&loop->timers)) {
-		struct timer *first = timers_first(&loop->timers);
+	while (timers_first(&clock->timers)) {
+		struct timer *first = timers_first(&clock->timers);
 		struct watch *watch = vn_container_of(first, struct watch, timer);
 
 		/* one added by a callback of this turn lies behind all that were due before */
 		if (first->due_ns > now || first->order > newest)
 			return;
-		timers_remove(&loop->timers, first);
+		timers_remove(&clock->timers, first);
 		call(loop, watch->fn, watch->arg);
 	}
-}
-
-/* Sets the timerfd to the first timer; only when that changed. */
-static void
-arm_timer_fd(struct loop *loop)
-{
-	struct timer *first = timers_first(&loop->timers);
-	uint64_t due_ns = first && !loop->held ? first->due_ns : 0;
-	struct itimerspec at = {
-		.it_value = { (time_t)(due_ns / NS_PER_S), (long)(due_ns % NS_PER_S) },
-	};
-
-	if (due_ns == loop->armed_ns)
-		return;
-	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
-		assert(!"timerfd_settime refuses a time that the clock gave");
-	loop->armed_ns = due_ns;
 }
 
 /* ---- watches --------------------------------------------------------------------------------- */
@@ -220,15 +188,32 @@ loop_change_fd(struct watch *watch, unsigned what)
 		assert(!"only sockets, pipes and the like can be watched");
 }
 
+static struct watch *
+add_timer(struct loop *loop, struct clock *clock, uint64_t due_ns, watch_fn *fn, void *arg)
+{
+	struct watch *watch = watch_new(loop, arg);
+
+	watch->fn = fn;
+	watch->clock = clock;
+	timers_add(&clock->timers, &watch->timer, due_ns);
+	return watch;
+}
+
 struct watch *
 loop_add_timer(struct loop *loop, uint64_t after_ms, watch_fn *fn, void *arg)
 {
-	struct watch *watch = watch_new(loop, arg);
+	struct clock *steady = &loop->clocks[CLOCK_STEADY];
 	uint64_t after_ns = (after_ms < AFTER_MAX_MS ? after_ms : AFTER_MAX_MS) * NS_PER_MS;
 
-	watch->fn = fn;
-	timers_add(&loop->timers, &watch->timer, now_ns(loop) + after_ns);
-	return watch;
+	return add_timer(loop, steady, clock_now_ns(steady) + after_ns, fn, arg);
+}
+
+struct watch *
+loop_add_alarm(struct loop *loop, int64_t at_us, watch_fn *fn, void *arg)
+{
+	uint64_t due_ns = at_us > 0 ? (uint64_t)at_us * 1000 : 1;
+
+	return add_timer(loop, &loop->clocks[CLOCK_WALL], due_ns, fn, arg);
 }
 
 struct watch *
@@ -248,7 +233,8 @@ loop_remove(struct watch *watch)
 {
 	if (!watch)
 		return;
-	timers_remove(&watch->loop->timers, &watch->timer);
+	if (watch->clock)
+		timers_remove(&watch->clock->timers, &watch->timer);
 	if (watch->event)
 		event_free(watch->event);
 	free(watch);
@@ -303,9 +289,9 @@ base_new(void)
 }
 
 static struct event *
-watch_own(struct event_base *base, int fd, event_callback_fn fn, struct loop *loop)
+watch_own(struct event_base *base, int fd, event_callback_fn fn, void *arg)
 {
-	struct event *event = event_new(base, fd, EV_READ | EV_PERSIST, fn, loop);
+	struct event *event = event_new(base, fd, EV_READ | EV_PERSIST, fn, arg);
 
 	if (!event || event_add(event, NULL) < 0)
 		abort();		/* no memory */
@@ -316,18 +302,19 @@ int
 loop_open(struct loop **ret, struct vn_error *err)
 {
 	vn_autoclose int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	vn_autoclose int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	struct event_base *base = wake_fd < 0 || timer_fd < 0 ? NULL : base_new();
-	struct loop *loop;
+	struct loop *loop = vn_alloc(sizeof(*loop));
 
-	if (!base)
-		return vn_fail_errno(err, errno, "cannot open the event loop's descriptors");
-	loop = vn_alloc(sizeof(*loop));
+	if (clocks_open(loop->clocks) < 0 || wake_fd < 0 || !(loop->base = base_new())) {
+		vn_fail_errno(err, errno, "cannot open the event loop's descriptors");
+		clocks_close(loop->clocks);
+		free(loop);
+		return -1;
+	}
 	loop->ops = (struct watch_ops){ loop, ops_add_fd, ops_add_timer, ops_remove, ops_post };
-	loop->base = base;
-	loop->wake_event = watch_own(base, wake_fd, on_wake, loop);
-	loop->timer_event = watch_own(base, timer_fd, on_timer_fd, loop);
-	loop->timer_fd = vn_take_fd(&timer_fd);
+	loop->wake_event = watch_own(loop->base, wake_fd, on_wake, loop);
+	for (size_t i = 0; i < CLOCK_COUNT; i++)
+		loop->clock_events[i] = watch_own(loop->base, loop->clocks[i].fd, on_clock,
+						  &loop->clocks[i]);
 	mailbox_init(&loop->mailbox, vn_take_fd(&wake_fd));
 	*ret = loop;
 	return 0;
@@ -338,12 +325,12 @@ loop_close(struct loop *loop)
 {
 	if (!loop)
 		return;
-	event_free(loop->timer_event);
+	for (size_t i = 0; i < CLOCK_COUNT; i++)
+		event_free(loop->clock_events[i]);
 	event_free(loop->wake_event);
 	event_base_free(loop->base);
-	close(loop->timer_fd);
 	mailbox_fini(&loop->mailbox);
-	timers_fini(&loop->timers);
+	clocks_close(loop->clocks);
 	free(loop);
 }
 
@@ -352,16 +339,21 @@ loop_close(struct loop *loop)
 uint64_t
 loop_now_ms(const struct loop *loop)
 {
-	return now_ns(loop) / NS_PER_MS;
+	return clock_now_ns(&loop->clocks[CLOCK_STEADY]) / NS_PER_MS;
+}
+
+int64_t
+loop_wall_us(const struct loop *loop)
+{
+	return (int64_t)(clock_now_ns(&loop->clocks[CLOCK_WALL]) / 1000);
 }
 
 /* Whether there is something to do without waiting; what was posted shows on its descriptor. */
 static bool
 has_work(const struct loop *loop)
 {
-	const struct timer *first = timers_first(&loop->timers);
-
-	return !vn_list_is_empty(&loop->mailbox.deferred) || (first && first->due_ns <= now_ns(loop));
+	return !vn_list_is_empty(&loop->mailbox.deferred) || clock_is_due(&loop->clocks[CLOCK_STEADY]) ||
+	       clock_is_due(&loop->clocks[CLOCK_WALL]);
 }
 
 static uint64_t
@@ -378,9 +370,11 @@ loop_run_once(struct loop *loop, bool wait)
 	do {
 		bool block = wait && !has_work(loop);
 
-		arm_timer_fd(loop);
+		for (size_t i = 0; i < CLOCK_COUNT; i++)
+			clock_arm(&loop->clocks[i]);
 		event_base_loop(loop->base, EVLOOP_ONCE | (block ? 0 : EVLOOP_NONBLOCK));
-		run_timers(loop);
+		for (size_t i = 0; i < CLOCK_COUNT; i++)
+			run_timers(loop, &loop->clocks[i]);
 		mailbox_run_deferred(&loop->mailbox);
 	} while (wait && count_ran(loop) == before);
 	return count_ran(loop) != before;
@@ -403,13 +397,18 @@ loop_stop(struct loop *loop)
 void
 loop_clock_hold(struct loop *loop)
 {
-	loop->held_ns = now_ns(loop);
-	loop->held = true;
+	clocks_hold(loop->clocks);
 }
 
 void
 loop_clock_advance(struct loop *loop, uint64_t ms)
 {
-	assert(loop->held);
-	loop->held_ns += ms * NS_PER_MS;
+	clocks_advance(loop->clocks, ms * NS_PER_MS);
+}
+
+void
+loop_wall_set(struct loop *loop, int64_t us)
+{
+	assert(loop->clocks[CLOCK_WALL].held);
+	loop->clocks[CLOCK_WALL].held_ns = (uint64_t)us * 1000;
 }

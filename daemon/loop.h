@@ -28,6 +28,11 @@ struct watch *loop_add_fd(struct loop *loop, int fd, unsigned what, watch_fd_fn 
 /* Changes what a descriptor's watch waits for; 0 = nothing for now. */
 void loop_change_fd(struct watch *watch, unsigned what);
 struct watch *loop_add_timer(struct loop *loop, uint64_t after_ms, watch_fn *fn, void *arg);
+/*
+ * Calls fn once when the machine's wall clock shows at_us (microseconds since 1970) or more. It follows the
+ * clock when that is set, also over a suspend. The watch must be removed, fired or not.
+ */
+struct watch *loop_add_alarm(struct loop *loop, int64_t at_us, watch_fn *fn, void *arg);
 void loop_remove(struct watch *watch);		/* NULL is fine */
 /* Calls fn(signal as int in arg is not passed: one watch a signal) when the process gets the signal. */
 struct watch *loop_add_signal(struct loop *loop, int signal, watch_fn *fn, void *arg);
@@ -36,6 +41,8 @@ struct watch *loop_add_signal(struct loop *loop, int signal, watch_fn *fn, void 
 uint64_t loop_monotonic_ns(void);
 /* Milliseconds of the loop's clock; only differences mean anything. */
 uint64_t loop_now_ms(const struct loop *loop);
+/* Microseconds since 1970 on the wall clock of alarms. */
+int64_t loop_wall_us(const struct loop *loop);
 
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
@@ -47,6 +54,8 @@ void loop_stop(struct loop *loop);
  */
 bool loop_run_once(struct loop *loop, bool wait);
 
-/* For tests: from now on time stands still and only loop_clock_advance moves it. */
+/* For tests: from now on time stands still and only loop_clock_advance moves it, on both clocks. */
 void loop_clock_hold(struct loop *loop);
 void loop_clock_advance(struct loop *loop, uint64_t ms);
+/* For tests, held: somebody sets the wall clock. */
+void loop_wall_set(struct loop *loop, int64_t us);

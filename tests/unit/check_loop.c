@@ -92,6 +92,55 @@ START_TEST(timers_run_when_the_held_clock_reaches_them)
 }
 END_TEST
 
+/* An alarm is due by the wall clock alone, wherever that is set to; a timer by neither of its jumps. */
+START_TEST(alarms_follow_the_wall_clock_and_timers_do_not)
+{
+	struct trace trace = { .loop = test_loop() };
+	struct watch *watches[3];
+	int64_t now_us;
+
+	loop_clock_hold(trace.loop);
+	now_us = loop_wall_us(trace.loop);
+	watches[0] = loop_add_alarm(trace.loop, now_us + 10000, mark_a, &trace);
+	watches[1] = loop_add_alarm(trace.loop, now_us + 3600000000, mark_b, &trace);
+	watches[2] = loop_add_timer(trace.loop, 20, mark_c, &trace);
+	loop_wall_set(trace.loop, now_us - 1000000);
+	loop_clock_advance(trace.loop, 15);
+	ck_assert(!loop_run_once(trace.loop, false));
+	loop_wall_set(trace.loop, now_us + 10000);
+	ck_assert(loop_run_once(trace.loop, false));
+	ck_assert_str_eq(trace.text, "a");
+	loop_wall_set(trace.loop, now_us + 3600000000);
+	ck_assert(loop_run_once(trace.loop, true));
+	ck_assert_str_eq(trace.text, "ab");
+	loop_clock_advance(trace.loop, 5);
+	ck_assert(loop_run_once(trace.loop, true));
+	ck_assert_str_eq(trace.text, "abc");
+	for (size_t i = 0; i < VN_COUNT(watches); i++)
+		loop_remove(watches[i]);
+	loop_close(trace.loop);
+}
+END_TEST
+
+/* The real clock wakes a loop that waits; one in the past is due at once. */
+START_TEST(alarms_wake_a_loop_that_waits)
+{
+	struct trace trace = { .loop = test_loop() };
+	int64_t now_us = loop_wall_us(trace.loop);
+	struct watch *soon = loop_add_alarm(trace.loop, now_us + 20000, mark_b, &trace);
+	struct watch *past = loop_add_alarm(trace.loop, now_us - 20000, mark_a, &trace);
+
+	ck_assert(loop_run_once(trace.loop, true));
+	ck_assert_str_eq(trace.text, "a");
+	ck_assert(loop_run_once(trace.loop, true));
+	ck_assert_str_eq(trace.text, "ab");
+	ck_assert_int_ge(loop_wall_us(trace.loop), now_us + 20000);
+	loop_remove(soon);
+	loop_remove(past);
+	loop_close(trace.loop);
+}
+END_TEST
+
 START_TEST(a_timer_may_remove_one_that_is_due_in_the_same_turn)
 {
 	struct trace trace = { .loop = test_loop() };
@@ -378,6 +427,8 @@ main(void)
 	const TTest *const tests[] = {
 		deferred_calls_run_in_order_and_those_they_add_in_the_next_turn,
 		timers_run_when_the_held_clock_reaches_them,
+		alarms_follow_the_wall_clock_and_timers_do_not,
+		alarms_wake_a_loop_that_waits,
 		a_timer_may_remove_one_that_is_due_in_the_same_turn,
 		a_timer_that_always_adds_another_does_not_hold_up_the_turn,
 		many_timers_run_in_the_order_of_their_time_whatever_is_removed,
