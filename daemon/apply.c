@@ -12,6 +12,7 @@
 #include "daemon/lan_verbs.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
+#include "daemon/schedule.h"
 #include "daemon/shaping.h"
 
 static void *
@@ -321,6 +322,27 @@ step_remove_lans(struct job *job, void *ctx, struct vn_error *err)
 	return each_item(job, "remove_lans", destroy_lan, err);
 }
 
+/* Last of all: what counts from the end of the apply begins to count. */
+static enum verdict
+step_schedules(struct job *job, void *ctx, struct vn_error *err)
+{
+	const char *name = json_string_value(json_object_get(job->params, "topology"));
+	struct topology *topology = topology_find(job->daemon, name);
+	json_t *item;
+	size_t i;
+
+	(void)ctx;
+	(void)err;
+	json_array_foreach(json_object_get(job->params, "schedules"), i, item) {
+		struct lan *lan = topology ? table_get_text(&topology->lans_by_name, json_string_value(
+						json_object_get(item, "lan"))) : NULL;
+
+		if (lan)
+			schedule_replace(lan, json_object_get(item, "schedule"));
+	}
+	return STEP_DONE;
+}
+
 /* ---- backward ---- */
 
 static enum verdict
@@ -400,6 +422,7 @@ static const struct step apply_steps[] = {
 	{ "recreate",    ON_LOOP, 0, step_recreate,      NULL, STEP_TOLERANT },
 	{ "remove",      ON_LOOP, 0, step_remove_vnodes, NULL, STEP_TOLERANT },
 	{ "remove_lans", ON_LOOP, 0, step_remove_lans,   NULL, STEP_TOLERANT },
+	{ "schedules",   ON_LOOP, 0, step_schedules,     NULL },
 	{ 0 }
 };
 

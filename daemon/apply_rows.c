@@ -64,7 +64,7 @@ int
 apply_prepare(struct daemon *daemon, json_t *plan, json_t **ret_params, struct vn_error *err)
 {
 	static const char *const copied[] = { "topology", "actions", "change", "recreate", "boot",
-		"remove", "remove_lans", "lans", "fields", "fields_before" };
+		"remove", "remove_lans", "lans", "fields", "fields_before", "schedules" };
 	const char *name = json_string_value(json_object_get(plan, "topology"));
 	struct topology *topology = topology_need(daemon, name);
 	json_t *params = json_pack("{s[] s[] s[]}", "new_vnodes", "new_lans", "boot");

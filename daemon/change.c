@@ -31,6 +31,7 @@ static const struct {
 	{ "init",       CHANGE_RESTART,  "" },
 	{ "interfaces", CHANGE_RESTART,  "membership, address, name or MAC in a LAN" },
 	{ "shape",      CHANGE_LIVE,     "of a LAN or a member: what is on its way goes on" },
+	{ "schedule",   CHANGE_LIVE,     "of a LAN: replaces what has not happened yet" },
 	{ "mtu",        CHANGE_LIVE,     "of a LAN" },
 	{ "image",      CHANGE_RECREATE, "a fresh disk; refused without allow_recreate" },
 	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },

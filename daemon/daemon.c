@@ -16,6 +16,7 @@
 #include "daemon/model.h"
 #include "daemon/notify.h"
 #include "daemon/recovery.h"
+#include "daemon/schedule.h"
 
 static int
 make_folder(const char *path, mode_t mode, struct vn_error *err)
@@ -234,6 +235,7 @@ on_recovery_end(void *arg, const struct vn_error *err)
 		return;
 	}
 	daemon->ready = true;
+	schedules_start(daemon);
 	vn_log_info("host", "ready");
 	notify_ready(daemon->notify);
 }

@@ -4,6 +4,7 @@
  */
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
+#include "daemon/schedule.h"
 #include "daemon/shaping.h"
 
 #include <stdio.h>
@@ -89,6 +90,7 @@ lan_free(struct lan *lan)
 	table_remove_text(&lan->topology->lans_by_name, lan->name);
 	vn_list_remove(&lan->in_topology);
 	vn_list_remove(&lan->link);
+	schedule_free(lan->schedule);
 	free(lan->name);
 	free(lan);
 }
@@ -98,6 +100,7 @@ lan_remove(struct lan *lan)
 {
 	vn_list_each_safe(struct member, member, &lan->members, in_lan)
 		member_remove(member);
+	schedule_remove_rows(lan);
 	store_put(lan->daemon->store, "DELETE FROM lans WHERE id = ?", "i", lan->id);
 	lan_free(lan);
 }
@@ -390,6 +393,8 @@ lans_load(struct daemon *daemon, struct vn_error *err)
 	if (store_read(daemon->store, on_lan_row, daemon, err, "SELECT id, uuid, topology, name, "
 		       "mtu, up, spec FROM lans ORDER BY id", "") < 0)
 		return -1;
-	return store_read(daemon->store, on_member_row, daemon, err, "SELECT lan, vmid, idx, ifname, "
-			  "mac, spec, up FROM members ORDER BY lan, vmid", "");
+	if (store_read(daemon->store, on_member_row, daemon, err, "SELECT lan, vmid, idx, ifname, "
+		       "mac, spec, up FROM members ORDER BY lan, vmid", "") < 0)
+		return -1;
+	return schedules_load(daemon, err);
 }

@@ -1,12 +1,13 @@
 /*
- * lan.set: MTU and shapes of a living LAN, by its own call and as a child of topology.apply. What was is
- * noted in the journal before anything is touched; the model follows last, so that it says the old until
- * all ports have the new.
+ * lan.set: MTU and shapes of a living LAN, by its own call and as a child of topology.apply; for a schedule
+ * carriers as well, so that one entry happens as one. What was is noted in the journal before anything is
+ * touched; the model follows last, so that it says the old until all ports have the new.
  */
 #include "daemon/lan_verbs.h"
 
 #include <string.h>
 
+#include "daemon/carrier.h"
 #include "daemon/log.h"
 #include "daemon/shaping.h"
 #include "daemon/task.h"
@@ -20,6 +21,7 @@ struct lan_set {
 	size_t n_members;
 	struct port_shape *shapes, *before;	/* of ports that stand */
 	size_t n_shapes;
+	struct port_list gain, lose;	/* ports that get or lose their carrier */
 };
 
 static void
@@ -61,9 +63,43 @@ collect_shapes(struct lan_set *set, const struct lan *lan, json_t *wanted, json_
 	}
 }
 
+/* What `carrier` ({"up", "members": {vnode: up}}) makes of a member's wish; up takes single downs back. */
+static bool
+wished_up(const struct job *job, const struct member *member)
+{
+	json_t *carrier = json_object_get(job->params, "carrier");
+	json_t *own = json_object_get(json_object_get(carrier, "members"), member->vnode->name);
+
+	if (own)
+		return json_is_true(own);
+	return json_is_true(json_object_get(carrier, "up")) || carrier_was_up(job, member);
+}
+
+static bool
+lan_wished_up(const struct job *job)
+{
+	json_t *up = json_object_get(json_object_get(job->params, "carrier"), "up");
+
+	return up ? json_is_true(up) : carrier_lan_was_up(job);
+}
+
+static void
+collect_carriers(const struct job *job, struct lan_set *set, const struct lan *lan)
+{
+	vn_list_each(struct member, member, &lan->members, in_lan) {
+		bool before = carrier_lan_was_up(job) && carrier_was_up(job, member);
+		bool after = lan_wished_up(job) && wished_up(job, member);
+
+		if (before != after && lan_member_stands(member))
+			port_list_add(after ? &set->gain : &set->lose, member);
+	}
+}
+
 static void
 note_before(struct job *job, const struct lan *lan)
 {
+	if (json_object_get(job->params, "carrier"))
+		carrier_note(job, lan);
 	if (json_object_get(job->data, "mtu_before"))
 		return;
 	job_note(job, "mtu_before", json_integer(lan->mtu));
@@ -80,6 +116,8 @@ free_set(void *ctx)
 	free(set->members);
 	free(set->shapes);
 	free(set->before);
+	port_list_fini(&set->gain);
+	port_list_fini(&set->lose);
 	free(set);
 }
 
@@ -105,6 +143,8 @@ load(struct job *job, struct vn_error *err)
 		collect_members(set, lan);
 	if (wanted)
 		collect_shapes(set, lan, wanted, json_object_get(job->data, "shaping_before"));
+	if (json_object_get(job->params, "carrier"))
+		collect_carriers(job, set, lan);
 	return set;
 }
 
@@ -137,6 +177,14 @@ put_shapes(struct lan_set *set, const struct port_shape *shapes, struct vn_error
 	return set->n_shapes ? set->net->ops->ports_shape(set->net, shapes, set->n_shapes, err) : 0;
 }
 
+static int
+put_carriers(struct lan_set *set, const struct port_list *up, const struct port_list *down,
+	     struct vn_error *err)
+{
+	return port_list_set(set->net, down, false, err) < 0 ? -1
+	       : port_list_set(set->net, up, true, err);
+}
+
 /*
  * One step, not two: a start in the middle makes the kernel what the model says, and a step that was done
  * before it would not be repeated.
@@ -145,13 +193,10 @@ static enum verdict
 step_settle(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_set *set = ctx;
-	struct vn_error ignored;
 
 	(void)job;
-	if (change_mtu(set, set->mtu, err) == 0 && put_shapes(set, set->shapes, err) == 0)
-		return STEP_DONE;
-	change_mtu(set, set->mtu_before, &ignored);
-	return STEP_FAILED;
+	return change_mtu(set, set->mtu, err) < 0 || put_shapes(set, set->shapes, err) < 0 ||
+	       put_carriers(set, &set->gain, &set->lose, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -160,7 +205,8 @@ undo_settle(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_set *set = ctx;
 
 	(void)job;
-	return put_shapes(set, set->before, err) < 0 || change_mtu(set, set->mtu_before, err) < 0
+	return put_carriers(set, &set->lose, &set->gain, err) < 0 ||
+	       put_shapes(set, set->before, err) < 0 || change_mtu(set, set->mtu_before, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
 }
 
@@ -176,12 +222,26 @@ adopt(struct job *job, unsigned mtu, json_t *shaping)
 	return STEP_DONE;
 }
 
+static void
+adopt_carriers(struct job *job)
+{
+	struct lan *lan = job_lan(job);
+
+	if (lan->up != lan_wished_up(job))
+		lan_set_up(lan, lan_wished_up(job));
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		if (member->up != wished_up(job, member))
+			member_set_up(member, wished_up(job, member));
+}
+
 static enum verdict
 step_adopt(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_set *set = ctx;
 
 	(void)err;
+	if (json_object_get(job->params, "carrier"))
+		adopt_carriers(job);
 	return adopt(job, set->mtu, json_object_get(job->params, "shaping"));
 }
 
@@ -191,6 +251,8 @@ undo_adopt(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_set *set = ctx;
 
 	(void)err;
+	if (json_object_get(job->params, "carrier"))
+		carrier_restore(job, job_lan(job));
 	return adopt(job, set->mtu_before, json_object_get(job->data, "shaping_before"));
 }
 

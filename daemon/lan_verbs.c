@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "daemon/carrier.h"
+#include "daemon/schedule.h"
 #include "daemon/task.h"
 
 struct lan_task {
@@ -15,11 +17,8 @@ struct lan_task {
 	unsigned mtu;
 	bool up;
 	int64_t member;			/* VMID; 0: all */
-	struct port_list {		/* ports whose namespaces stand now */
-		int64_t *vmids;
-		unsigned *indexes;
-		size_t count;
-	} ports, changed;		/* changed: those that had the other carrier before */
+	struct port_list ports;		/* whose namespaces stand now */
+	struct port_list changed;	/* those of them that had the other carrier before */
 };
 
 struct lan *
@@ -39,10 +38,8 @@ free_task(void *ctx)
 {
 	struct lan_task *task = ctx;
 
-	free(task->ports.vmids);
-	free(task->ports.indexes);
-	free(task->changed.vmids);
-	free(task->changed.indexes);
+	port_list_fini(&task->ports);
+	port_list_fini(&task->changed);
 	free(task);
 }
 
@@ -55,54 +52,23 @@ lan_member_stands(const struct member *member)
 	       strcmp(vnode->runtime.boot_id, vnode->daemon->boot_id) == 0;
 }
 
-static void
-add_port(struct port_list *list, const struct member *member)
-{
-	list->vmids = vn_realloc_array(list->vmids, list->count + 1, sizeof(*list->vmids));
-	list->indexes = vn_realloc_array(list->indexes, list->count + 1, sizeof(*list->indexes));
-	list->vmids[list->count] = member->vnode->vmid;
-	list->indexes[list->count++] = member->index;
-}
-
-/* How the wishes stood before the job touched any; kept, since a restart finds the new ones. */
-static void
-note_before(struct job *job, const struct lan *lan)
-{
-	json_t *members;
-
-	if (json_object_get(job->data, "lan_up"))
-		return;
-	members = json_object();
-	vn_list_each(struct member, member, &lan->members, in_lan)
-		json_object_set_new(members, member->vnode->uuid, json_boolean(member->up));
-	job_note(job, "lan_up", json_boolean(lan->up));
-	job_note(job, "members_up", members);
-}
-
-static bool
-was_up(const struct job *job, const struct member *member)
-{
-	return json_is_true(json_object_get(json_object_get(job->data, "members_up"),
-					    member->vnode->uuid));
-}
-
 /* A port has its carrier when its own wish and its LAN's say so. */
 static void
 collect_ports(const struct job *job, struct lan_task *task, const struct lan *lan)
 {
-	bool lan_was_up = json_is_true(json_object_get(job->data, "lan_up"));
+	bool lan_was_up = carrier_lan_was_up(job);
 	bool lan_up = task->member ? lan_was_up : task->up;
 
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		bool is_meant = !task->member || member->vnode->vmid == task->member;
-		bool before = was_up(job, member);
+		bool before = carrier_was_up(job, member);
 		bool up = lan_up && (task->member || task->up ? task->up : before);
 
 		if (!is_meant || up != task->up || !lan_member_stands(member))
 			continue;
-		add_port(&task->ports, member);
+		port_list_add(&task->ports, member);
 		if ((before && lan_was_up) != up)
-			add_port(&task->changed, member);
+			port_list_add(&task->changed, member);
 	}
 }
 
@@ -138,7 +104,7 @@ load(struct job *job, struct vn_error *err)
 	task->id = lan->id;
 	memcpy(task->uuid, lan->uuid, sizeof(task->uuid));
 	task->mtu = lan->mtu;
-	note_before(job, lan);
+	carrier_note(job, lan);
 	task->up = strcmp(job->verb->method, "lan.down") != 0;
 	task->member = json_integer_value(json_object_get(job->params, "member"));
 	collect_ports(job, task, lan);
@@ -196,24 +162,10 @@ step_wish(struct job *job, void *ctx, struct vn_error *err)
 static enum verdict
 undo_wish(struct job *job, void *ctx, struct vn_error *err)
 {
-	struct lan_task *task = ctx;
-
 	(void)err;
-	if (!task->member)
-		lan_set_up(job_lan(job), json_is_true(json_object_get(job->data, "lan_up")));
-	vn_list_each(struct member, member, &job_lan(job)->members, in_lan)
-		if (member->up != was_up(job, member))
-			member_set_up(member, was_up(job, member));
+	(void)ctx;
+	carrier_restore(job, job_lan(job));
 	return STEP_DONE;
-}
-
-static enum verdict
-set_carrier(struct net *net, const struct port_list *list, bool up, struct vn_error *err)
-{
-	if (!list->count)
-		return STEP_DONE;
-	return net->ops->ports_carrier(net, list->vmids, list->indexes, list->count, up, err) < 0
-	       ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -222,7 +174,7 @@ step_carrier(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_task *task = ctx;
 
 	(void)job;
-	return set_carrier(task->net, &task->ports, task->up, err);
+	return port_list_set(task->net, &task->ports, task->up, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -231,7 +183,7 @@ undo_carrier(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_task *task = ctx;
 
 	(void)job;
-	return set_carrier(task->net, &task->changed, !task->up, err);
+	return port_list_set(task->net, &task->changed, !task->up, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static const struct step create_steps[] = {
@@ -288,7 +240,10 @@ lan_ended_change(struct job *job, void *ctx)
 	struct lan *lan = job_lan(job);
 
 	(void)ctx;
-	if (!lan || job->err.code != VN_OK)
+	if (!lan)
+		return;
+	schedule_job_ended(lan, job);
+	if (job->err.code != VN_OK)
 		return;
 	lan_announce(lan, strcmp(job->verb->method, "lan.set") == 0 ? "changed"
 			  : strcmp(job->verb->method, "lan.up") == 0 ? "up" : "down");

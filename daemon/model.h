@@ -48,6 +48,7 @@ struct lan {
 	bool up;
 	struct doc_shape shape;
 	bool is_link;			/* see daemon/shaping.h */
+	struct schedule *schedule;	/* daemon/schedule.h; NULL: none */
 	struct job_lock lock;
 	struct job_lock probing;	/* of the one lan.probe at a time, which changes nothing */
 	struct vn_list members;		/* by `in_lan` */

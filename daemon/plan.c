@@ -11,6 +11,7 @@
 
 #include "daemon/lifecycle.h"
 #include "daemon/members.h"
+#include "daemon/schedule.h"
 #include "daemon/shaping.h"
 
 struct planning {
@@ -257,26 +258,59 @@ stays_link(const struct lan *lan, const struct doc_lan *doc)
 	return lan->is_link && n == 2 && same == 2 && doc->members.count == 2;
 }
 
-/* As shaping_export, of those members that the LAN has now, or (NULL) of none. */
+static bool
+has_member(const struct lan *lan, const char *vnode)
+{
+	vn_list_each(struct member, member, &lan->members, in_lan)
+		if (strcmp(member->vnode->name, vnode) == 0)
+			return true;
+	return false;
+}
+
+/* As shaping_export, of those members that the LAN has now, or (NULL) of all. */
 static json_t *
 shaping_of(const struct doc_lan *doc, const struct lan *lan, bool is_link)
 {
 	const struct doc_member *list = doc->members.items;
 	json_t *members = json_object();
 
-	for (size_t i = 0; lan && i < doc->members.count; i++)
-		vn_list_each(struct member, member, &lan->members, in_lan)
-			if (strcmp(member->vnode->name, list[i].key) == 0)
-				json_object_set_new(members, list[i].key,
-						    schema_encode(doc_port_shape_fields,
-								  &list[i].shape));
+	for (size_t i = 0; i < doc->members.count; i++)
+		if (!lan || has_member(lan, list[i].key))
+			json_object_set_new(members, list[i].key,
+					    schema_encode(doc_port_shape_fields, &list[i].shape));
 	return json_pack("{so sb so}", "shape", doc->shape.given
 			 ? schema_encode(doc_shape_fields, &doc->shape) : json_null(), "link", is_link,
 			 "members", members);
 }
 
+/* 1: the LAN gets another schedule than it has; 0: it keeps what it has. */
+static int
+plan_schedule(struct planning *p, const struct lan *lan, const struct doc_lan *doc, struct vn_error *err)
+{
+	json_t *wanted = json_array_size(doc->schedule) ? doc->schedule : NULL, *shaping;
+	json_t *now = lan ? schedule_export(lan) : NULL;
+	bool same = now && wanted ? json_equal(now, wanted) : now == wanted;
+	char path[VN_NAME_MAX + 24];
+	int status;
+
+	json_decref(now);
+	if (same)
+		return 0;
+	shaping = shaping_of(doc, NULL, doc->members.count == 2);
+	status = schedule_check(p->daemon, lan, doc->key, shaping, wanted, err);
+	json_decref(shaping);
+	snprintf(path, sizeof(path), "/lans/%s/schedule", doc->key);
+	if (status < 0) {
+		vn_error_prefix_path(err, path);
+		return -1;
+	}
+	json_array_append_new(list_of(p, "schedules"), json_pack("{ss sO?}", "lan", doc->key, "schedule",
+								 wanted));
+	return 1;
+}
+
 static void
-plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc)
+plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc, bool schedules)
 {
 	json_t *shaping = shaping_of(doc, lan, stays_link(lan, doc)), *fields = json_array();
 	json_t *before = shaping_export(lan, json_object_get(shaping, "members"));
@@ -285,12 +319,14 @@ plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc)
 		json_array_append_new(fields, json_string("mtu"));
 	if (!json_equal(shaping, before))
 		json_array_append_new(fields, json_string("shape"));
-	if (json_array_size(fields)) {
-		add_action(p, "change", "lan", doc->key, "live", fields);
+	if (json_array_size(fields))
 		json_array_append_new(list_of(p, "lans"), json_pack("{sI sI sI sO sO}", "id",
 			(json_int_t)lan->id, "mtu", (json_int_t)doc->mtu, "mtu_before",
 			(json_int_t)lan->mtu, "shaping", shaping, "shaping_before", before));
-	}
+	if (schedules)
+		json_array_append_new(fields, json_string("schedule"));
+	if (json_array_size(fields))
+		add_action(p, "change", "lan", doc->key, "live", fields);
 	json_decref(fields);
 	json_decref(shaping);
 	json_decref(before);
@@ -321,14 +357,18 @@ plan_lan(struct planning *p, const struct doc_lan *doc, struct vn_error *err)
 {
 	struct lan *lan = p->topology ? table_get_text(&p->topology->lans_by_name, doc->key) : NULL;
 	const struct doc_member *list = doc->members.items;
+	int schedules;
 
 	for (size_t i = 0; i < doc->members.count; i++)
 		if (check_overlap(p, doc, &list[i], err) < 0)
 			return -1;
 	if (shaping_check(p->daemon, doc, err) < 0)
 		return -1;
+	schedules = plan_schedule(p, lan, doc, err);
+	if (schedules < 0)
+		return -1;
 	if (lan)
-		plan_lan_change(p, lan, doc);
+		plan_lan_change(p, lan, doc, schedules);
 	else
 		add_action(p, "create", "lan", doc->key, NULL, NULL);
 	plan_lan_members(p, lan, doc);

@@ -43,8 +43,8 @@ read_port_shape(json_t *object)
 	return shape;
 }
 
-static struct doc_shape
-read_shape(json_t *object)
+struct doc_shape
+shaping_decode(json_t *object)
 {
 	vn_autoarena arena = { 0 };
 	struct doc_shape shape = { 0 };
@@ -142,7 +142,7 @@ struct lan_shaping
 shaping_read(json_t *object)
 {
 	return (struct lan_shaping){
-		.shape = read_shape(json_object_get(object, "shape")),
+		.shape = shaping_decode(json_object_get(object, "shape")),
 		.is_link = json_is_true(json_object_get(object, "link")),
 		.members = json_object_get(object, "members"),
 	};

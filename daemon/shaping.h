@@ -46,6 +46,15 @@ void shaping_adopt(struct lan *lan, json_t *object);
  */
 int shaping_merge(struct daemon *daemon, const struct doc_shape *now, json_t *change, json_t **ret,
 		  struct vn_error *err);
+/*
+ * Puts a change {"shape", "members": {vnode: {"to", "from"}}} (with `below`, the two stand below that key of a
+ * member) upon an object of shaping_export; null takes away. Errors: as shaping_merge, VN_E_NOT_FOUND a
+ * member; paths begin at the change. `shaping` may be half changed then.
+ */
+int shaping_change(struct daemon *daemon, const char *lan, json_t *shaping, json_t *change,
+		   const char *below, struct vn_error *err);
+/* A shape from JSON of our own; NULL or null: none. */
+struct doc_shape shaping_decode(json_t *object);
 /* Whether this host can do what a document asks. Errors: VN_E_UNSUPPORTED; paths from the document on. */
 int shaping_check(struct daemon *daemon, const struct doc_lan *lan, struct vn_error *err);
 /* As answers show it; null where nothing is shaped. */

@@ -5,6 +5,12 @@
  */
 #include "daemon/store_schema.h"
 
+#define SCHEDULE_TABLE \
+	"CREATE TABLE schedule (" \
+	" lan INTEGER NOT NULL, idx INTEGER NOT NULL, at INTEGER NOT NULL, entry TEXT NOT NULL," \
+	" state INTEGER NOT NULL, job INTEGER NOT NULL, fired INTEGER NOT NULL, late INTEGER NOT NULL," \
+	" error TEXT, PRIMARY KEY (lan, idx)) WITHOUT ROWID;"
+
 static const char tables[] =
 	/* epoch: uuid of this database; boot_id: of the machine when vnoded last ran */
 	"CREATE TABLE meta ("
@@ -35,6 +41,8 @@ static const char tables[] =
 	" mac TEXT NOT NULL, spec TEXT NOT NULL, up INTEGER NOT NULL,"
 	" PRIMARY KEY (lan, vmid)) WITHOUT ROWID;"
 
+	SCHEDULE_TABLE
+
 	"CREATE TABLE images ("
 	" name TEXT PRIMARY KEY, sha256 TEXT, source TEXT, state INTEGER NOT NULL,"
 	" bytes INTEGER NOT NULL, added INTEGER NOT NULL, error TEXT) WITHOUT ROWID;"
@@ -59,6 +67,7 @@ static const char tables[] =
 
 static const struct store_migration migrations[] = {
 	{ 1, "ALTER TABLE lans ADD COLUMN spec TEXT" },
+	{ 2, SCHEDULE_TABLE },
 };
 
 const struct store_schema store_schema = {

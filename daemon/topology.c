@@ -4,6 +4,7 @@
  */
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
+#include "daemon/schedule.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -146,6 +147,8 @@ topology_export(const struct topology *topology)
 		if (lan->shape.given)
 			json_object_set_new(object, "shape",
 					    schema_encode(doc_shape_fields, &lan->shape));
+		if (lan->schedule)
+			json_object_set_new(object, "schedule", schedule_export(lan));
 		json_object_set_new(lans, lan->name, object);
 	}
 	json_object_set_new(document, "vnodes", vnodes);

@@ -6,6 +6,7 @@
 #include "daemon/lan_verbs.h"
 #include "daemon/lifecycle.h"
 #include "daemon/recovery.h"
+#include "daemon/schedule.h"
 
 const struct verb *const verbs[] = {
 	&verb_host_setup, &verb_host_probe, &verb_host_boot, &verb_host_halt, &verb_host_teardown,
@@ -15,6 +16,7 @@ const struct verb *const verbs[] = {
 	&verb_vnode_unmount, &verb_vnode_cleanup,
 	&verb_lan_create, &verb_lan_destroy, &verb_lan_set, &verb_lan_up, &verb_lan_down,
 	&verb_lan_probe,
+	&verb_lan_schedule,
 	&verb_topology_apply, &verb_topology_delete,
 	&verb_image_add, &verb_image_remove,
 	NULL

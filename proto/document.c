@@ -87,6 +87,8 @@ const struct field doc_lan_fields[] = {
 	{ "shape", "how the traffic of each member is shaped that says nothing of its own",
 	  FIELD_STRUCT, FIELD_MARKED, AT(doc_lan, shape), .fields = doc_shape_fields,
 	  .size = sizeof(struct doc_shape) },
+	{ "schedule", "what changes when, by the daemon's clock", FIELD_JSON, 0, AT(doc_lan, schedule),
+	  .fields = doc_entry_fields, .item = FIELD_STRUCT },
 	{ 0 }
 };
 
@@ -377,6 +379,20 @@ check_member(struct checks *checks, const struct document *document, const struc
 }
 
 static int
+check_schedule(struct checks *checks, const struct doc_lan *lan)
+{
+	json_t *object = json_object_get(json_object_get(checks->object, "lans"), lan->key);
+	char path[PATH_SIZE];
+
+	if (doc_schedule_check(lan->schedule, json_object_get(object, "members"),
+			       lan->members.count == 2, checks->err) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/lans/%s/schedule", lan->key);
+	vn_error_prefix_path(checks->err, path);
+	return -1;
+}
+
+static int
 check_lan(struct checks *checks, const struct document *document, const struct doc_lan *lan)
 {
 	const struct doc_member *members = lan->members.items;
@@ -388,6 +404,8 @@ check_lan(struct checks *checks, const struct document *document, const struct d
 	result = check_shape(checks, &lan->shape, path);
 	for (size_t i = 0; i < lan->members.count && result == 0; i++)
 		result = check_member(checks, document, lan, &members[i], used);
+	if (result == 0)
+		result = check_schedule(checks, lan);
 	json_decref(used);
 	return result;
 }

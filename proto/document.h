@@ -2,6 +2,7 @@
 /* The topology document (DESIGN section 8), as the schema decodes it. */
 
 #include "proto/route.h"
+#include "proto/schedule.h"
 #include "proto/schema.h"
 #include "proto/shape.h"
 
@@ -48,6 +49,7 @@ struct doc_lan {
 	const char *key;
 	int64_t mtu;			/* 0 = 1500 */
 	struct doc_shape shape;		/* `to` of each member that has none of its own */
+	json_t *schedule;		/* as it was given: array of doc_entry; NULL: none */
 	struct field_array members;	/* struct doc_member */
 };
 

@@ -47,6 +47,7 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(lan_up,            "lan.up",            OPERATOR, METHOD_CHANGES, lan_change_params, job, "Give the members of a LAN, or one, their carrier") \
 	X(lan_down,          "lan.down",          OPERATOR, METHOD_CHANGES, lan_change_params, job, "Take the carrier from the members of a LAN, or from one") \
 	X(lan_probe,         "lan.probe",         OPERATOR, METHOD_CHANGES, lan_probe_params, job, "Measure what a LAN does to packets") \
+	X(lan_schedule,      "lan.schedule",      OPERATOR, METHOD_CHANGES, lan_schedule_params, job, "Change a LAN at given times") \
 	X(topology_plan,     "topology.plan",     VIEWER,   0, topology_plan_params,   plan,      "Show what apply would do") \
 	X(topology_apply,    "topology.apply",    OPERATOR, METHOD_CHANGES, topology_apply_params, job, "Make the host match a document") \
 	X(topology_list,     "topology.list",     VIEWER,   0, no_params,              topologies, "List topologies") \

@@ -256,6 +256,14 @@ const struct field lan_probe_params_fields[] = {
 	{ 0 }
 };
 
+const struct field lan_schedule_params_fields[] = {
+	LAN(lan_schedule_params),
+	{ "schedule", "what changes when; an empty list ends what is pending", FIELD_JSON, FIELD_REQUIRED,
+	  AT(lan_schedule_params, schedule), .fields = doc_entry_fields, .item = FIELD_STRUCT },
+	CHANGE(lan_schedule_params),
+	{ 0 }
+};
+
 const struct field topology_params_fields[] = {
 	TOPOLOGY(topology_params, FIELD_REQUIRED, "name of the topology"),
 	{ 0 }

@@ -111,6 +111,12 @@ struct lan_probe_params {
 	int64_t seconds;			/* for each of delay, loss and rate; 0 = 3 */
 };
 
+struct lan_schedule_params {
+	struct change_params change;
+	const char *lan;
+	json_t *schedule;			/* array of doc_entry; empty: none */
+};
+
 struct topology_params {		/* .get .export */
 	const char *topology;
 };
@@ -202,6 +208,7 @@ extern const struct field lan_list_params_fields[];
 extern const struct field lan_change_params_fields[];
 extern const struct field lan_set_params_fields[];
 extern const struct field lan_probe_params_fields[];
+extern const struct field lan_schedule_params_fields[];
 extern const struct field topology_params_fields[];
 extern const struct field topology_change_params_fields[];
 extern const struct field topology_apply_params_fields[];

@@ -29,7 +29,8 @@ enum field_kind {		/* C type of the member it decodes into */
 	FIELD_MAP,		/* struct field_array of structs whose first member is const char *key,
 				   described by `fields`; keys are checked by `form`; in the object's order */
 	FIELD_INLINE,		/* the struct itself; its fields stand in the same object */
-	FIELD_JSON,		/* json_t *, borrowed from the input; any value */
+	FIELD_JSON,		/* json_t *, borrowed from the input; any value. `fields` and `item`: how it, or
+				   each item of it, is described */
 };
 
 struct field_array {

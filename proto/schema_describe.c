@@ -102,7 +102,13 @@ describe_map(const struct field *field)
 static json_t *
 describe_json(const struct field *field)
 {
-	return field->fields ? schema_describe(field->fields) : json_object();
+	json_t *schema;
+
+	if (field->item != FIELD_STRUCT)
+		return field->fields ? schema_describe(field->fields) : json_object();
+	schema = new_schema("array");
+	json_object_set_new(schema, "items", schema_describe(field->fields));
+	return schema;
 }
 
 static json_t *

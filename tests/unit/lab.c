@@ -101,6 +101,8 @@ lab_open(struct lab *lab)
 	set(&config, "default_image=", "img");
 	lab->loop = test_loop();
 	loop_clock_hold(lab->loop);
+	if (lab->wall_us)
+		loop_wall_set(lab->loop, lab->wall_us);
 	world_use(lab->world);
 	lab->crashed = false;
 	ck_assert_msg(daemon_open(&config, &backends, lab->loop, &lab->daemon, &err) == 0, "%s",
@@ -124,6 +126,7 @@ end_life(struct lab *lab, void (*end)(struct daemon *daemon))
 	drop_client(lab);
 	end(daemon);
 	lab->daemon = NULL;
+	lab->wall_us = loop_wall_us(lab->loop);
 	loop_close(lab->loop);
 	lab->loop = NULL;
 	lab->crash_at = 0;
@@ -275,6 +278,10 @@ lab_release(struct lab *lab)
 void
 lab_advance(struct lab *lab, uint64_t ms)
 {
+	if (!lab->loop) {
+		lab->wall_us += (int64_t)ms * 1000;
+		return;
+	}
 	loop_clock_advance(lab->loop, ms);
 	while (loop_run_once(lab->loop, false))
 		;

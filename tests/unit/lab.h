@@ -19,6 +19,7 @@ struct lab {
 	char *folder;
 	uint64_t crash_at;		/* dies when the store has made so many commits; 0: never */
 	bool crashed;			/* lab_kill or lab_reboot is to follow */
+	int64_t wall_us;		/* the wall clock, between lives; 0: none was there */
 	int64_t last_seq;		/* the highest event number that was ever committed */
 	/* the client */
 	int fd, last_id;
@@ -53,7 +54,7 @@ bool lab_await_hang(struct lab *lab);
 void lab_release(struct lab *lab);
 /* Another client in place of the one there was. */
 void lab_connect(struct lab *lab, uid_t uid, enum role role);
-/* Moves the clock and runs what fell due. */
+/* Moves the clocks and runs what fell due; between two lives the wall clock, as time that passes. */
 void lab_advance(struct lab *lab, uint64_t ms);
 
 /* Sends a request; params: NULL, or what json_pack makes of the format. Returns its id. */

@@ -1,4 +1,5 @@
 /* What a lab looks like: pictures to compare, and what must hold whenever no job is at work. */
+#include "daemon/schedule.h"
 #include "tests/unit/lab.h"
 
 #include <stdio.h>
@@ -55,14 +56,25 @@ picture_topologies(const struct model *model)
 }
 
 static json_t *
+picture_schedule(const struct lan *lan)
+{
+	json_t *states = json_array();
+
+	for (size_t i = 0; lan->schedule && i < lan->schedule->count; i++)
+		json_array_append_new(states, json_string(
+			entry_state_words[lan->schedule->entries[i].state]));
+	return states;
+}
+
+static json_t *
 picture_lans(const struct model *model)
 {
 	json_t *all = json_object();
 
 	vn_list_each(struct lan, lan, &model->lans, link)
-		json_object_set_new(all, lan->name, json_pack("{sI ss si sb}", "id",
+		json_object_set_new(all, lan->name, json_pack("{sI ss si sb so}", "id",
 			(json_int_t)lan->id, "topology", lan->topology->name, "mtu",
-			(int)lan->mtu, "up", lan->up));
+			(int)lan->mtu, "up", lan->up, "schedule", picture_schedule(lan)));
 	return all;
 }
 

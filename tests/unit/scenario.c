@@ -83,6 +83,13 @@ pair_down(struct lab *lab)
 }
 
 static void
+pair_scheduled(struct lab *lab)
+{
+	pair(lab);
+	ask(lab, "lan.schedule", "{\"lan\":\"link\",\"schedule\":[{\"after\":\"9s\",\"up\":false}]}");
+}
+
+static void
 pair_halted(struct lab *lab)
 {
 	pair(lab);
@@ -145,6 +152,10 @@ const struct scenario scenarios[] = {
 	{ "lan.set shape", pair, "lan.set", "{\"lan\":\"link\",\"mtu\":9000,\"shape\":{\"rate\":"
 	  "\"10Mbit\"},\"members\":{\"a\":{\"to\":{\"delay\":\"5ms\"}}}}", WHOLE },
 	{ "lan.probe", pair, "lan.probe", "{\"lan\":\"link\"}", WHOLE },
+	{ "lan.schedule", pair_scheduled, "lan.schedule", "{\"lan\":\"link\",\"schedule\":[{\"after\":\"5s\","
+	  "\"up\":false},{\"after\":\"2s\",\"shape\":{\"rate\":\"1Mbit\"}}]}", WHOLE },
+	{ "apply schedule", pair_scheduled, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000,\"schedule\":"
+	  "[{\"after\":\"1s\",\"shape\":{\"rate\":\"2Mbit\"}}]") "}", WHOLE },
 	{ "apply new", NULL, "topology.apply", APPLY, WHOLE },
 	{ "apply live", pair, "topology.apply", PAIR(",\"memory\":\"96MiB\",\"forwards\":[{\"host\":"
 	  "2201,\"guest\":22}]", A_MEMBER, "") "}", WHOLE },
