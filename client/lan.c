@@ -6,6 +6,7 @@
 #include "client/fields.h"
 #include "client/options.h"
 #include "client/output.h"
+#include "client/schedule.h"
 #include "client/shape.h"
 
 int
@@ -47,6 +48,7 @@ print_lan(json_t *lan)
 
 	output_record(record, lan);
 	output_inner_table(members, json_object_get(lan, "members"));
+	schedule_print(json_object_get(lan, "schedule"));
 }
 
 int

@@ -20,6 +20,7 @@ const struct option_row option_rows[] = {
 	  "permit changes that restart the vnode" },
 	{ "between", 0, OPTION_TEXT, AT(between), "VNODE,VNODE", OPERAND_TEXT,
 	  "only both ways between these two members" },
+	{ "clear", 0, OPTION_FLAG, AT(clear), NULL, 0, "end what is pending" },
 	{ "cwd", 'w', OPTION_TEXT, AT(cwd), "DIR", OPERAND_TEXT, "directory to run the command in" },
 	{ "env", 'e', OPTION_TEXTS, AT(env), "NAME=VALUE", OPERAND_TEXT,
 	  "set a variable; may be given again" },

@@ -17,8 +17,8 @@ struct arguments {
 	const char *wanted_fields, *types;	/* words separated by commas */
 	const char *probe, *between;		/* a LAN; two of its members, separated by a comma */
 	int64_t timeout_ms, since, limit, seconds;	/* -1: not given */
-	bool all, allow_recreate, allow_restart, follow, force, from, insecure_no_digest, interactive;
-	bool no_stdin, no_wait, prune, tables, tty, yes;
+	bool all, allow_recreate, allow_restart, clear, follow, force, from, insecure_no_digest;
+	bool interactive, no_stdin, no_wait, prune, tables, tty, yes;
 	bool help;
 };
 

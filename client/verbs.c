@@ -62,6 +62,7 @@ const struct verb verbs[] = {
 	{ "lan list", "", 0, 0, { 0 }, "topology", "lan.list", V(lan_list), NULL },
 	{ "lan show", "LAN", 1, 1, { LAN }, "", "lan.get", V(lan_show), NULL },
 	{ "lan set", "LAN FIELD=VALUE...", 2, MANY, { LAN, TEXT }, CHANGE "member from", "lan.set", V(lan_set), NULL },
+	{ "lan schedule", "LAN [FILE]", 1, 2, { LAN, FILE_ }, CHANGE "clear", "lan.schedule", V(lan_schedule), NULL },
 	{ "lan up", "LAN...", 1, MANY, { LAN, LAN }, CHANGE "member", "lan.up", V(lan_carrier), NULL },
 	{ "lan down", "LAN...", 1, MANY, { LAN, LAN }, CHANGE "member",
 	  "lan.down", V(lan_carrier), NULL },

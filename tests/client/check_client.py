@@ -179,7 +179,7 @@ def completes_in_bash(env):
 			   "echo \"${COMPREPLY[*]}\"; }\n"
 			   "try ex; try lan ''; try boot al; try boot --fo; try halt --fo; try exec b\n")
 	done = subprocess.run(["bash", path], capture_output=True, text=True, timeout=TIME)
-	same(done.stdout.splitlines(), ["export exec", "list show set up down", "alice", "", "--force", "bob"])
+	same(done.stdout.splitlines(), ["export exec", "list show set schedule up down", "alice", "", "--force", "bob"])
 
 
 # ---- reading ----
