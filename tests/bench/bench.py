@@ -295,7 +295,61 @@ def restart(build, rounds=5):
 		print("     ", line.strip()[:110])
 
 
-PARTS = {"requests": requests, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up}
+def lateness(client, count):
+	"""Milliseconds by which entries fire too late, as their events tell."""
+	late = []
+	while len(late) < count:
+		data = client.event("lan.change")["data"]
+		if data.get("what") == "schedule":
+			late.append(data["late_ns"] / 1e6)
+	return late
+
+
+def fire(client, document, step_ms):
+	"""One entry in each LAN, so far apart; each entry makes another shape than there is."""
+	for i, lan in enumerate(document["lans"].values()):
+		rate = lan.get("schedule", [{"shape": {"rate": "1Mbit"}}])[0]["shape"]["rate"]
+		lan["schedule"] = [{"after": f"{1000 + step_ms * i}ms",
+				    "shape": {"rate": "2Mbit" if rate == "1Mbit" else "1Mbit"}}]
+	client.change("topology.apply", document=document)
+	return lateness(client, len(document["lans"]))
+
+
+def say_lateness(what, late, target=""):
+	say(f"{what}: median, 99 %, worst",
+	    f"{statistics.median(late):.2f}, {percentile(late, .99):.2f}, {max(late):.2f} ms", target)
+
+
+def schedule(build):
+	heading("schedules: how late entries fire, on the fake machine with 1,000 vnodes in 500 links")
+	daemon = FakeDaemon(build, name="fake")
+	daemon.settings["log_level"] = "warning"
+	daemon.start()
+	client = daemon.client()
+	daemon.add_image(client)
+	document = topology(1000, control=False)
+	client.change("topology.apply", document=document)
+	client.subscribe(types=["lan.change"])
+	say_lateness("one each 4 ms, nothing else", fire(client, document, 4))
+	stop = threading.Event()
+
+	def load():
+		raw = Raw(daemon.path)
+		while not stop.is_set():
+			raw.flood(request("vnode.list"), 50)
+
+	loaders = [threading.Thread(target=load) for _ in range(3)]
+	for thread in loaders:
+		thread.start()
+	say_lateness("the same while three clients flood it with vnode.list", fire(client, document, 4))
+	stop.set()
+	for thread in loaders:
+		thread.join()
+	say_lateness("all 500 at one moment", fire(client, document, 0))
+	daemon.stop()
+
+
+PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up}
 
 
 def main():

@@ -173,6 +173,36 @@ def steers_lans_and_tells_events(host):
 		assert host.must(*words), words
 
 
+def schedules_changes(host):
+	with_lab(host)
+	path = host.file("schedule.json", json.dumps([
+		{"after": "0s", "members": {"alice": {"shape": {"to": {"rate": "1Mbit"}}}}},
+		{"after": "3600s", "shape": {"rate": "2Mbit", "loss": None}, "up": False}]))
+	follow = subprocess.Popen([VNODECTL, "--socket", host.socket, "-o", "json", "events", "--follow", "--since", "0",
+				   "--types", "job.state"], stdout=subprocess.PIPE, text=True)
+	host.must("lan", "schedule", "link0", path)
+	for line in follow.stdout:
+		data = json.loads(line)["data"]
+		if (data["method"], data["state"]) == ("lan.set", "done"):
+			break
+	follow.kill()
+	follow.communicate()
+	shown = host.json("lan", "show", "link0")
+	same([(entry["entry"], entry["state"]) for entry in shown["schedule"]], [(0, "done"), (1, "pending")])
+	same(shown["members"][0]["to"]["rate_bps"], 1000000)
+	out = host.must("lan", "show", "link0")
+	assert "alice to rate=1Mbit" in out and "down rate=2Mbit loss=-" in out and "pending" in out, out
+	same(host.json("export", "pair")["lans"]["link0"]["schedule"][0]["after"], "0s")
+	host.refused(1, "/schedule/0/at: 2020-01-01T00:00:00Z is over", "lan", "schedule", "link0",
+		     host.file("past.json", '[{"at": "2020-01-01T00:00:00Z", "up": true}]'))
+	host.refused(2, "either a file with the schedule, or --clear", "lan", "schedule", "link0")
+	host.refused(2, "either a file with the schedule, or --clear", "lan", "schedule", "link0", path, "--clear")
+	host.must("lan", "schedule", "link0", "--clear")
+	same(host.json("lan", "show", "link0")["schedule"], [])
+	host.must("lan", "schedule", "link0", "-", input='{"schedule": [{"after": "1s", "up": true}]}')
+	same(len(host.json("lan", "show", "link0")["schedule"]), 1)
+
+
 def takes_the_host_down_and_up(host):
 	path = with_lab(host)
 	os.mkdir(host.folder + "/topologies")
@@ -188,7 +218,7 @@ def takes_the_host_down_and_up(host):
 
 def main():
 	tests = [applies_only_the_difference, exports_what_it_applies, changes_states, refuses_in_one_line,
-		 runs_commands, steers_lans_and_tells_events, takes_the_host_down_and_up]
+		 runs_commands, steers_lans_and_tells_events, schedules_changes, takes_the_host_down_and_up]
 	failed = 0
 	for test in tests:
 		host = Host()
