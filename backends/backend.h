@@ -60,6 +60,9 @@ struct backend_env {
 	const char *nft_table;		/* name of our nftables table (family inet) */
 	struct vn_cidr control4;	/* 198.18.0.0/16: network address; the gateway is the first host */
 	struct vn_cidr control6;	/* fdxx:…::/64 likewise */
+	bool control_isolation;		/* vnodes reach each other over the control network by forwards only */
+	const struct vn_cidr *nat_except;	/* networks to which vnodes go with their own address */
+	size_t n_nat_except;
 };
 
 /* ---- a vnode's pinned namespaces ------------------------------------------------------------- */
@@ -264,6 +267,13 @@ struct port_spec {
 	bool no_default_route;
 };
 
+/* What the guest behind a control port ("v<vmid>e0") may send with; all else it sends is dropped. */
+struct control_spec {
+	int64_t vmid;
+	struct vn_mac mac;
+	struct vn_cidr own4, own6;	/* family 0 = none; beside own6 the link-local address of the MAC */
+};
+
 enum tunnel_kind { TUNNEL_GRE, TUNNEL_EGRE /* gretap */, TUNNEL_VXLAN };
 
 /* A LAN's way to another host: "t<lan>n<index>", encapsulated in the host's own namespace. */
@@ -395,7 +405,10 @@ struct net_ops {
 	/* Unpins; the kernel removes all ports with them. Ports still in the fabric go too. */
 	int (*namespaces_down)(struct net *self, const struct ns_ref *ns, struct vn_error *err);
 
-	/* Makes or mends these ports; other ports of the vnode are left alone. One batch. */
+	/*
+	 * Makes or mends these ports; other ports of the vnode are left alone. One batch. From before a
+	 * control port is there it sends with its own MAC and addresses only.
+	 */
 	int (*ports_up)(struct net *self, const struct ns_ref *ns, const struct port_spec *ports,
 			size_t n_ports, struct vn_error *err);
 	/*
@@ -406,6 +419,9 @@ struct net_ops {
 			  size_t count, struct vn_error *err);
 	int (*ports_down)(struct net *self, const struct ns_ref *ns, const unsigned *indexes,
 			  size_t n_indexes, struct vn_error *err);
+	/* Lets exactly these control ports send, each with what is its own; for start-up. */
+	int (*control_sync)(struct net *self, const struct control_spec *ports, size_t count,
+			    struct vn_error *err);
 	/* Sets the carrier of ports (lan.up, lan.down), all or none, without touching the guests. */
 	int (*ports_carrier)(struct net *self, const int64_t *vmids, const unsigned *indexes,
 			     size_t count, bool up, struct vn_error *err);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "backends/digest.h"
 #include "daemon/log.h"
 #include "daemon/task.h"
 
@@ -34,6 +35,8 @@ struct recover_task {
 	size_t n_mend;
 	struct forward_spec *forwards;
 	size_t n_forwards;
+	struct control_spec *control;	/* who may send into the control network, with what */
+	size_t n_control;
 	bool starting;			/* no other job is at work yet */
 	bool trash;
 	unsigned removed, mended;
@@ -56,6 +59,7 @@ free_recover(void *ctx)
 	free(task->net_gone);
 	free(task->disk_gone);
 	free(task->forwards);
+	free(task->control);
 	vn_arena_fini(&task->arena);
 	free(task);
 }
@@ -296,6 +300,24 @@ choose_forwards(struct daemon *daemon, struct recover_task *task)
 	}
 }
 
+/* All that have a port there, whatever became of their guests: it is guarded for as long as it exists. */
+static void
+choose_control(struct daemon *daemon, struct recover_task *task)
+{
+	task->control = vn_alloc_array(task->n_net, sizeof(*task->control));
+	for (size_t i = 0; i < task->n_net; i++) {
+		const struct net_found *found = &task->net_found[i];
+		struct vnode *vnode = vnode_by_vmid(daemon, found->id);
+		struct control_spec *spec = &task->control[task->n_control];
+
+		if (found->kind != NET_PORT || found->index != 0 || !is_expected_net(daemon, found))
+			continue;
+		*spec = (struct control_spec){ .vmid = vnode->vmid, .mac = digest_mac(vnode->uuid, 0) };
+		vnode_control_addresses(vnode, &spec->own4, &spec->own6);
+		task->n_control++;
+	}
+}
+
 static enum verdict
 step_compare(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -305,6 +327,7 @@ step_compare(struct job *job, void *ctx, struct vn_error *err)
 	choose_gone(job, task);
 	choose_mends(job->daemon, task);
 	choose_forwards(job->daemon, task);
+	choose_control(job->daemon, task);
 	for (size_t i = 0; i < DAEMON_COMPUTES && task->computes[i]; i++)
 		if (!task->listed[i])
 			event_warn(job->daemon, "the guests of '%s' cannot be listed: %s",
@@ -410,10 +433,14 @@ step_mend(struct job *job, void *ctx, struct vn_error *err)
 	struct recover_task *task = ctx;
 
 	(void)job;
+	/* Later than at a start, rules made since the comparison would be lost. */
+	if (task->starting && task->net->ops->control_sync(task->net, task->control, task->n_control,
+							   err) < 0)
+		return STEP_FAILED;
 	for (size_t i = 0; i < task->n_mend; i++)
 		mend(task, &task->mend[i]);
 	if (!task->starting)
-		return STEP_DONE;	/* rules made since the comparison would be lost */
+		return STEP_DONE;
 	return task->net->ops->forwards_sync(task->net, task->forwards, task->n_forwards, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
 }

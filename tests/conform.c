@@ -210,6 +210,19 @@ START_TEST(forwards_come_and_go_twice)
 }
 END_TEST
 
+START_TEST(control_ports_are_set_whole)
+{
+	struct control_spec spec = { .vmid = 7, .mac = s.ports[0].mac, .own4 = s.addresses[0] };
+
+	net_up();
+	OK(rig->net->control_sync(m.net, &spec, 1, &err));
+	OK(rig->net->control_sync(m.net, &spec, 1, &err));
+	OK(rig->net->control_sync(m.net, NULL, 0, &err));
+	net_up();
+	net_down();
+}
+END_TEST
+
 /* ---- disk ------------------------------------------------------------------------------------ */
 
 static size_t
@@ -704,7 +717,8 @@ conform_suite(const struct rig *chosen)
 		a_lan_of_another_uuid_is_in_the_way, namespaces_are_made_once_and_removed_once,
 		ports_are_made_mended_and_removed, ports_go_with_their_namespaces,
 		ports_survive_a_new_daemon, carrier_changes_for_all_ports_or_none,
-		a_host_port_is_held_until_released, forwards_come_and_go_twice,
+		control_ports_are_set_whole, a_host_port_is_held_until_released,
+		forwards_come_and_go_twice,
 	};
 	const TTest *const disk[] = {
 		an_image_is_there_when_it_is_finished, a_refused_archive_leaves_nothing,

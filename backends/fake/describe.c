@@ -129,6 +129,8 @@ describe_ports(const struct world *world)
 			"addresses", addresses_json(port->addresses, port->n_addresses),
 			"mtu", (int)port->mtu, "up", port->up);
 
+		if (!port->may_send)
+			json_object_set_new(object, "silenced", json_true());
 		put_shape(object, "out", &port->out);
 		put_shape(object, "in", &port->in);
 		put(section, vn_format("v%llde%u", (long long)port->vmid, port->index), object);

@@ -34,7 +34,7 @@ struct port {
 	struct vn_mac mac;
 	struct vn_cidr *addresses;
 	unsigned n_addresses;
-	bool up;
+	bool up, may_send;		/* may_send: false on a control port that control_sync left out */
 	struct shape out, in;
 };
 

@@ -267,6 +267,7 @@ make_port(struct world *world, const struct ns_ref *ns, const struct port_spec *
 	port->ifname = vn_strdup(spec->ifname);
 	port->mac = spec->mac;
 	port->up = spec->up;
+	port->may_send = true;
 	port->out = spec->out;
 	port->in = spec->in;
 	port->n_addresses = spec->n_addresses;
@@ -323,6 +324,38 @@ fake_ports_down(struct net *self, const struct ns_ref *ns, const unsigned *index
 			port_free(port);
 	}
 	return call_end(&call, 0, err);
+}
+
+static bool
+is_among(const struct port *port, const struct control_spec *specs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (specs[i].vmid == port->vmid &&
+		    memcmp(&specs[i].mac, &port->mac, sizeof(port->mac)) == 0)
+			return true;
+	return false;
+}
+
+static int
+control_sync(struct call *call, const struct control_spec *specs, size_t count, struct vn_error *err)
+{
+	if (net_check_up(call, err) < 0)
+		return -1;
+	vn_list_each(struct port, port, &call->world->ports, link)
+		if (port->lan == NET_CONTROL)
+			port->may_send = is_among(port, specs, count);
+	return 0;
+}
+
+static int
+fake_control_sync(struct net *self, const struct control_spec *specs, size_t count,
+		  struct vn_error *err)
+{
+	struct call call;
+
+	if (call_begin(&call, handle_of(self), "net.control_sync", 0, CALL_CHANGES, err) < 0)
+		return -1;
+	return call_end(&call, control_sync(&call, specs, count, err), err);
 }
 
 static int
@@ -483,6 +516,7 @@ const struct net_ops net_fake = {
 	.namespaces_down = fake_namespaces_down,
 	.ports_up = fake_ports_up,
 	.ports_down = fake_ports_down,
+	.control_sync = fake_control_sync,
 	.ports_carrier = fake_ports_carrier,
 	.ports_shape = fake_ports_shape,
 	.shape_check = fake_shape_check,

@@ -16,10 +16,12 @@
 
 #include "backends/digest.h"
 #include "backends/netlink/address.h"
+#include "backends/netlink/control.h"
 #include "backends/netlink/inventory.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/sysctl.h"
+#include "backends/nft/guard.h"
 #include "backends/nft/nat.h"
 
 #define FABRIC_END "uplink"		/* the uplink's end in the fabric */
@@ -118,6 +120,7 @@ fabric_forget(struct fabric *fabric)
 		nl_socket_free(fabric->sock);
 	fabric->sock = NULL;
 	pthread_mutex_unlock(&fabric->lock);
+	guard_forget(fabric->guard, false);
 }
 
 /* ---- the namespace --------------------------------------------------------------------------- */
@@ -359,8 +362,9 @@ bring_up(struct fabric *fabric, struct nl_sock *host, struct link *uplink, struc
 {
 	struct lan_spec control = { .id = NET_CONTROL, .uuid = fabric->env->instance };
 
-	if (namespace_up(fabric, err) < 0 || lan_up(&fabric->base, &control, err) < 0 ||
-	    nat_up(fabric->nat, err) < 0 || uplink_up(fabric, host, uplink, err) < 0)
+	if (namespace_up(fabric, err) < 0 || control_up(fabric, err) < 0 ||
+	    lan_up(&fabric->base, &control, err) < 0 || nat_up(fabric->nat, err) < 0 ||
+	    uplink_up(fabric, host, uplink, err) < 0)
 		return -1;
 	return sysctl_up(fabric, err);
 }
@@ -444,6 +448,7 @@ fabric_down(struct net *net, struct vn_error *err)
 	    reap_all(fabric, err) < 0)
 		return -1;
 	fabric_forget(fabric);
+	guard_forget(fabric->guard, true);
 	if (netns_unpin(fabric->pin, err) < 0 || pin_folder_down(fabric->folder, err) < 0)
 		return -1;
 	return pin_folder_down(users, err);

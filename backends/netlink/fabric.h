@@ -11,6 +11,7 @@
 #include "backends/netlink/link.h"
 #include "backends/netlink/reap.h"
 
+struct guard;
 struct nat;
 struct reserve;
 
@@ -32,6 +33,7 @@ struct fabric {
 	pthread_mutex_t probe_lock;
 	char **lacking;			/* what the probe found, once */
 	atomic_uint lacks;		/* the same as bits, see probe.c */
+	struct guard *guard;		/* of control ports; see control.h */
 	struct nat *nat;
 	struct reserve *reserve;	/* loop thread only */
 };

@@ -13,6 +13,7 @@
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/port.h"
+#include "backends/nft/guard.h"
 
 struct findings {
 	struct net_found *found;
@@ -58,6 +59,8 @@ take_link(struct findings *findings, const struct fabric *fabric, const struct l
 	} else if (port_name_parse(link->name, &found.id, &found.index)) {
 		found.kind = NET_PORT;
 		found.lan = lan_of(fabric, links, n_links, link->master);
+		/* A control port that the guard overlooks is to be mended. */
+		found.up = found.up && (found.lan != NET_CONTROL || link->group == GUARD_GROUP);
 	} else {
 		return;
 	}

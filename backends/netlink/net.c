@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backends/helper.h"
+#include "backends/netlink/control.h"
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/inventory.h"
 #include "backends/netlink/lan.h"
@@ -18,6 +19,7 @@
 #include "backends/netlink/route.h"
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
+#include "backends/nft/guard.h"
 #include "backends/nft/nat.h"
 #include "backends/nft/reserve.h"
 
@@ -53,6 +55,7 @@ close_net(struct net *net)
 	if (fabric->reaper.thread)
 		reaper_stop(fabric);
 	fabric_forget(fabric);
+	guard_free(fabric->guard);
 	reserve_free(fabric->reserve);
 	nat_close(fabric->nat);
 	backend_free_strings(fabric->lacking);
@@ -81,6 +84,7 @@ open_net(const struct backend_env *env, struct net **ret, struct vn_error *err)
 	pthread_mutex_init(&fabric->probe_lock, NULL);
 	atomic_init(&fabric->next_index, random_index());
 	fabric->reserve = reserve_new();
+	fabric->guard = guard_new(env);
 	fabric->home = netns_open_own(err);
 	if (fabric->home < 0 || nat_open(env, fabric->uplink, &fabric->nat, err) < 0 ||
 	    reaper_start(fabric, err) < 0) {
@@ -206,6 +210,7 @@ const struct net_ops net_linux = {
 	.namespaces_down = namespaces_down,
 	.ports_up = port_up,
 	.ports_down = port_down,
+	.control_sync = control_sync,
 	.ports_carrier = port_carrier,
 	.ports_shape = shape_ports,
 	.routes_set = routes_set,

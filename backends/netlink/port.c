@@ -19,11 +19,12 @@
 #include <string.h>
 
 #include "backends/netlink/address.h"
-#include "backends/netlink/fabric.h"
+#include "backends/netlink/control.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
+#include "backends/nft/guard.h"
 
 struct plan {				/* one port */
 	const struct port_spec *spec;
@@ -69,6 +70,12 @@ static unsigned
 mtu_of(const struct plan *plan)
 {
 	return plan->spec->mtu ? plan->spec->mtu : 1500;
+}
+
+static unsigned
+group_of(const struct plan *plan)
+{
+	return plan->spec->lan == NET_CONTROL ? GUARD_GROUP : 0;
 }
 
 /* ---- what is there --------------------------------------------------------------------------- */
@@ -258,6 +265,7 @@ append_create(struct batch *batch, const struct work *work, const struct plan *p
 	attr_put_u32(message, IFLA_NUM_TX_QUEUES, 1);
 	attr_put_u32(message, IFLA_NUM_RX_QUEUES, 1);
 	attr_put_u32(message, IFLA_MASTER, (uint32_t)plan->bridge.index);
+	attr_put_u32(message, IFLA_GROUP, group_of(plan));
 	put_peer(message, work, plan);
 	attr_put_text(link_change(batch, plan->outer_index, -1, "tag port '%s'", plan->name),
 		      IFLA_IFALIAS, work->tag);
@@ -271,11 +279,12 @@ append_mend_outer(struct batch *batch, const struct plan *plan)
 	struct nl_msg *message;
 
 	if (plan->outer.mtu == mtu_of(plan) && plan->outer.master == plan->bridge.index &&
-	    is_up == plan->spec->up)
+	    is_up == plan->spec->up && plan->outer.group == group_of(plan))
 		return;
 	message = link_change(batch, plan->outer_index, plan->spec->up, "mend port '%s'", plan->name);
 	attr_put_u32(message, IFLA_MTU, mtu_of(plan));
 	attr_put_u32(message, IFLA_MASTER, (uint32_t)plan->bridge.index);
+	attr_put_u32(message, IFLA_GROUP, group_of(plan));
 }
 
 static void
@@ -404,25 +413,43 @@ shape(const struct work *work, struct vn_error *err)
 	return shape_ports(&work->fabric->base, shapes, count, err);
 }
 
+/* Takes back the ports that this call has made. */
+static void
+undo_new(const struct work *work)
+{
+	vn_autofree char (*names)[16] = vn_alloc_array(work->n_plans, sizeof(*names));
+	auto_batch undo = { 0 };
+	struct vn_error ignored;
+	size_t count = 0;
+
+	for (size_t i = 0; i < work->n_plans; i++) {
+		const struct plan *plan = &work->plans[i];
+
+		if (plan->inner)
+			continue;
+		append_delete(&undo, plan->outer_index, plan->name);
+		memcpy(names[count++], plan->name, sizeof(*names));
+	}
+	fabric_send(work->fabric, &undo, &ignored);
+	control_forget(work->fabric, (const char (*)[16])names, count, &ignored);
+}
+
 static int
-carry_out(struct work *work, struct vn_error *err)
+carry_out(struct work *work, const struct port_spec *ports, struct vn_error *err)
 {
 	auto_batch outer = { 0 };
 	auto_batch inner = { 0 };
-	auto_batch undo = { 0 };
-	struct vn_error ignored;
 
 	fill_outer_batch(&outer, work);
 	append_renames(&inner, work);
 	for (size_t i = 0; i < work->n_plans; i++)
 		append_inner(&inner, work, &work->plans[i]);
-	if (delete_orphans(work, err) == 0 && fabric_send(work->fabric, &outer, err) == 0 &&
-	    shape(work, err) == 0 && batch_send(work->sock, &inner, NULL, NULL, err) == 0)
+	if (delete_orphans(work, err) == 0 &&
+	    control_allow(work->fabric, work->ns->vmid, ports, work->n_plans, err) == 0 &&
+	    fabric_send(work->fabric, &outer, err) == 0 && shape(work, err) == 0 &&
+	    batch_send(work->sock, &inner, NULL, NULL, err) == 0)
 		return 0;
-	for (size_t i = 0; i < work->n_plans; i++)
-		if (!work->plans[i].inner)
-			append_delete(&undo, work->plans[i].outer_index, work->plans[i].name);
-	fabric_send(work->fabric, &undo, &ignored);
+	undo_new(work);
 	return -1;
 }
 
@@ -457,7 +484,7 @@ port_up(struct net *net, const struct ns_ref *ns, const struct port_spec *ports,
 	}
 	if (look_outside(&work, err) < 0 || look_inside(&work, err) < 0 || decide(&work, err) < 0)
 		return -1;
-	return carry_out(&work, err);
+	return carry_out(&work, ports, err);
 }
 
 int

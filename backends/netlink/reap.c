@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/netlink/fabric.h"
+#include "backends/netlink/control.h"
 #include "backends/netlink/port.h"
 #include "backends/netlink/shape.h"
 
@@ -69,6 +69,29 @@ unused_group(const struct link *links, size_t count)
 		if (links[i].group >= group)
 			group = links[i].group + 1;
 	return group ? group : FIRST_GROUP;
+}
+
+/* Only now: a port that is there passes nothing that is not its own. */
+static int
+forget_named(struct fabric *fabric, struct vn_list *requests, struct vn_error *err)
+{
+	char (*names)[16] = NULL;
+	size_t count = 0;
+	int result;
+
+	vn_list_each(struct reap_request, request, requests, waiting) {
+		size_t n = request->indexes ? request->n_indexes : 1;
+
+		if (request->vmid < 0)
+			continue;	/* the rules go with the fabric */
+		names = vn_realloc_array(names, count + n, sizeof(*names));
+		for (size_t i = 0; i < n; i++)
+			port_name(request->vmid, request->indexes ? request->indexes[i] : 0,
+				  names[count++]);
+	}
+	result = control_forget(fabric, (const char (*)[16])names, count, err);
+	free(names);
+	return result;
 }
 
 static int
@@ -131,6 +154,8 @@ run(void *arg)
 		vn_list_splice(&reaper->running, &reaper->waiting);
 		pthread_mutex_unlock(&reaper->lock);
 		result = delete_named(fabric, &reaper->running, &err);
+		if (result == 0)
+			result = forget_named(fabric, &reaper->running, &err);
 		pthread_mutex_lock(&reaper->lock);
 		finish_round(reaper, result, &err);
 	}

@@ -81,17 +81,29 @@ context_query(struct nat *nat, const char *command, bool with_elements, json_t *
 }
 
 int
+context_open(struct nft_ctx **ret, struct vn_error *err)
+{
+	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+
+	if (context && nft_ctx_buffer_output(context) == 0 && nft_ctx_buffer_error(context) == 0) {
+		*ret = context;
+		return 0;
+	}
+	if (context)
+		nft_ctx_free(context);
+	return vn_fail(err, VN_E_BACKEND, "nftables cannot be used on this host");
+}
+
+int
 nat_open(const struct backend_env *env, const char *uplink, struct nat **ret, struct vn_error *err)
 {
 	struct nat *nat = vn_alloc(sizeof(*nat));
 
 	nat->env = env;
 	nat->uplink = uplink;
-	nat->context = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!nat->context || nft_ctx_buffer_output(nat->context) != 0 ||
-	    nft_ctx_buffer_error(nat->context) != 0) {
+	if (context_open(&nat->context, err) < 0) {
 		nat_close(nat);
-		return vn_fail(err, VN_E_BACKEND, "nftables cannot be used on this host");
+		return -1;
 	}
 	*ret = nat;
 	return 0;

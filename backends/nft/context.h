@@ -26,6 +26,8 @@ struct commands {
 void commands_add(struct commands *commands, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* A context of the calling thread's network namespace; to be ended with nft_ctx_free(). */
+int context_open(struct nft_ctx **ret, struct vn_error *err);
 /* Runs commands as one transaction, with nat_lock held. what: names it in the error. */
 int context_run(struct nat *nat, const char *commands, const char *what, struct vn_error *err);
 /* Runs a list command; *ret is the array "nftables", to be released with json_decref(). */

@@ -386,6 +386,7 @@ main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	add_cases(suite, net_cases);
 	add_cases(suite, nat_cases);
+	add_cases(suite, guard_cases);
 	add_cases(suite, many_cases);
 	add_cases(suite, probe_cases);
 	srunner_add_suite(runner, conform_suite(&rig));

@@ -78,4 +78,4 @@ struct net_case {
 	const TTest **test;
 	int times;
 };
-extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[];
+extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[], guard_cases[];
