@@ -55,7 +55,8 @@ serve(int vmid, const char *socat)
 			execl("/bin/sh", "sh", "-c", command, NULL);
 		_exit(1);
 	}
-	while (shell("nsenter --net=%s ss -Hnl 2>/dev/null | grep -q ':7 '", netns) != 0)
+	while (shell("nsenter --net=%s ss -Hnl%c 2>/dev/null | grep -q ':7 '", netns,
+		     *socat == 'U' ? 'u' : 't') != 0)
 		sched_yield();
 }
 
@@ -80,6 +81,55 @@ forward_to(const struct node *node, int protocol, uint16_t host)
 				      .guest = 7, .to4 = node->control[0], .to6 = node->control[1] };
 }
 
+#define OUT    "nsenter --net=/media/out/ns "
+#define IN(id) "nsenter --net=" BASE "/run/netns/vnoded-" #id " "
+
+/* Who reaches vnode 1 by which address of the host. The last rows are vnode 1 itself. */
+static const struct {
+	const char *who, *address;
+} ways[] = {
+	{ "",     "127.0.0.1" },
+	{ "",     "203.0.113.1" },
+	{ "",     "198.18.0.1" },
+	{ "",     "[2001:db8::1]" },
+	{ "",     "[fd11:2222:3333:4444::1]" },
+	{ OUT,    "203.0.113.1" },
+	{ OUT,    "[2001:db8::1]" },
+	{ IN(2),  "203.0.113.1" },
+	{ IN(2),  "198.18.0.1" },
+	{ IN(2),  "[2001:db8::1]" },
+	{ IN(2),  "[fd11:2222:3333:4444::1]" },
+	{ IN(1),  "203.0.113.1" },
+	{ IN(1),  "198.18.0.1" },
+	{ IN(1),  "[2001:db8::1]" },
+	{ IN(1),  "[fd11:2222:3333:4444::1]" },
+};
+
+static void
+check_ways(const char *protocol, int port)
+{
+	for (size_t i = 0; i < VN_COUNT(ways); i++) {
+		vn_autofree char *socat = vn_format("%s:%s:%d", protocol, ways[i].address, port);
+
+		check_reaches(ways[i].who, socat, "node1");
+	}
+}
+
+static void
+end_servers(void)
+{
+	shell("kill $(cat /proc/%d/task/*/children)", getpid());
+}
+
+static void
+forward_all(struct forward_spec *f, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		check_ok(net_linux.forward_reserve(net, &f[i], &err));
+	check_ok(net_linux.forwards_up(net, f, count, &err));
+	check_ok(net_linux.forwards_up(net, f, count, &err));
+}
+
 START_TEST(forwards_reach)
 {
 	struct forward_spec f[3];
@@ -87,49 +137,44 @@ START_TEST(forwards_reach)
 	connect_outside();
 	bring_up_two();
 	f[0] = forward_to(&one, IPPROTO_TCP, 2201);
-	f[1] = forward_to(&one, IPPROTO_UDP, 2201);
-	f[2] = forward_to(&two, IPPROTO_TCP, 2202);
-	f[2].address = cidr("203.0.113.1");
-	for (int i = 0; i < 3; i++)
-		check_ok(net_linux.forward_reserve(net, &f[i], &err));
-	check_ok(net_linux.forwards_up(net, f, 3, &err));
-	check_ok(net_linux.forwards_up(net, f, 3, &err));
+	f[1] = forward_to(&two, IPPROTO_TCP, 2202);
+	f[1].address = cidr("203.0.113.1");
+	f[2] = forward_to(&two, IPPROTO_TCP, 2203);
+	f[2].address = cidr("2001:db8::1");
+	forward_all(f, 3);
 	serve(1, "TCP6-LISTEN:7,fork,reuseaddr,ipv6only=0");
 	serve(2, "TCP6-LISTEN:7,fork,reuseaddr,ipv6only=0");
-	check_reaches("", "TCP:127.0.0.1:2201", "node1");
-	check_reaches("", "TCP:203.0.113.1:2201", "node1");
-	check_reaches("", "TCP:[2001:db8::1]:2201", "node1");
-	check_reaches("nsenter --net=/media/out/ns ", "TCP:203.0.113.1:2201", "node1");
-	check_reaches("nsenter --net=/media/out/ns ", "TCP:[2001:db8::1]:2201", "node1");
-	check_reaches("nsenter --net=/media/out/ns ", "TCP:203.0.113.1:2202", "node2");
-	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-2 ", "TCP:203.0.113.1:2201", "node1");
-	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-1 ", "TCP:203.0.113.1:2201", "node1");
-	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-2 ", "TCP:198.18.0.1:2201", "node1");
-	check_reaches("nsenter --net=" BASE "/run/netns/vnoded-2 ", "TCP:[2001:db8::1]:2201",
-		      "node1");
-	/* the address of the second forward is not every address */
+	check_ways("TCP", 2201);
+	check_reaches(OUT, "TCP:203.0.113.1:2202", "node2");
+	check_reaches("", "TCP:203.0.113.1:2202", "node2");
+	check_reaches(OUT, "TCP:[2001:db8::1]:2203", "node2");
+	/* one address is not every address */
 	ck_assert_int_ne(shell("socat /dev/null TCP:127.0.0.1:2202,connect-timeout=2 2>/dev/null"), 0);
+	ck_assert_int_ne(shell("socat /dev/null TCP:203.0.113.1:2203,connect-timeout=2 2>/dev/null"), 0);
 	check_ok(net_linux.forwards_down(net, f, 3, &err));
 	check_ok(net_linux.forwards_down(net, f, 3, &err));
-	ck_assert_int_ne(shell("socat /dev/null TCP:127.0.0.1:2201,connect-timeout=2 2>/dev/null"), 0);
-	shell("kill $(cat /proc/%d/task/*/children)", getpid());
+	for (size_t i = 0; i < VN_COUNT(ways); i++)
+		ck_assert_int_ne(shell("%ssocat /dev/null TCP:%s:2201,connect-timeout=2 2>/dev/null",
+				       ways[i].who, ways[i].address), 0);
+	end_servers();
 }
 END_TEST
 
 START_TEST(forwards_udp)
 {
-	struct forward_spec f;
+	struct forward_spec f[2];
 
 	connect_outside();
 	bring_up_two();
-	f = forward_to(&one, IPPROTO_UDP, 2203);
-	check_ok(net_linux.forward_reserve(net, &f, &err));
-	check_ok(net_linux.forwards_up(net, &f, 1, &err));
+	f[0] = forward_to(&one, IPPROTO_UDP, 2203);
+	f[1] = forward_to(&two, IPPROTO_UDP, 2204);
+	f[1].address = cidr("127.0.0.1");
+	forward_all(f, 2);
 	serve(1, "UDP6-RECVFROM:7,fork,ipv6only=0");
-	check_reaches("", "UDP:127.0.0.1:2203", "node1");
-	check_reaches("nsenter --net=/media/out/ns ", "UDP:203.0.113.1:2203", "node1");
-	check_reaches("nsenter --net=/media/out/ns ", "UDP:[2001:db8::1]:2203", "node1");
-	shell("kill $(cat /proc/%d/task/*/children)", getpid());
+	serve(2, "UDP6-RECVFROM:7,fork,ipv6only=0");
+	check_ways("UDP", 2203);
+	check_reaches("", "UDP:127.0.0.1:2204", "node2");
+	end_servers();
 }
 END_TEST
 
@@ -182,10 +227,52 @@ START_TEST(forwards_are_exact)
 }
 END_TEST
 
+/* Another program with the port, whichever address of whichever family it has bound. */
+static const struct {
+	int protocol;
+	const char *listen, *seen, *words;
+} programs[] = {
+	{ IPPROTO_TCP, "TCP-LISTEN:2201,reuseaddr",                     "-lt", "2201/tcp" },
+	{ IPPROTO_TCP, "TCP-LISTEN:2201,reuseaddr,reuseport",           "-lt", "2201/tcp" },
+	{ IPPROTO_TCP, "TCP-LISTEN:2201,bind=127.0.0.1,reuseaddr",      "-lt", "2201/tcp" },
+	{ IPPROTO_TCP, "TCP6-LISTEN:2201,reuseaddr,ipv6only=1",         "-lt", "2201/tcp" },
+	{ IPPROTO_UDP, "UDP-RECV:2201",                                 "-lu", "2201/udp" },
+	{ IPPROTO_UDP, "UDP-RECV:2201,reuseaddr,reuseport",             "-lu", "2201/udp" },
+	{ IPPROTO_UDP, "UDP-RECV:2201,bind=127.0.0.1",                  "-lu", "2201/udp" },
+	{ IPPROTO_UDP, "UDP6-RECV:2201,ipv6only=1",                     "-lu", "2201/udp" },
+};
+
+START_TEST(ports_of_other_programs_are_refused)
+{
+	int other_protocol = programs[_i].protocol == IPPROTO_TCP ? IPPROTO_UDP : IPPROTO_TCP;
+	struct forward_spec f, other;
+	pid_t program;
+
+	bring_up_two();
+	f = forward_to(&one, programs[_i].protocol, 2201);
+	other = forward_to(&one, other_protocol, 2201);
+	program = fork();
+	if (program == 0) {
+		execlp("socat", "socat", "-u", programs[_i].listen, "-", NULL);
+		_exit(1);
+	}
+	while (shell("ss -Hn %s 2>/dev/null | grep -q :2201", programs[_i].seen) != 0)
+		sched_yield();
+	check_fails(net_linux.forward_reserve(net, &f, &err), VN_E_EXISTS, programs[_i].words);
+	check_fails(net_linux.forward_reserve(net, &f, &err), VN_E_EXISTS, "another program");
+	check_ok(net_linux.forward_reserve(net, &other, &err));
+	kill(program, SIGKILL);
+	waitpid(program, NULL, 0);
+	check_ok(net_linux.forward_reserve(net, &f, &err));
+	net_linux.forward_release(net, &f);
+	net_linux.forward_release(net, &other);
+}
+END_TEST
+
+/* And the other way round: no other program gets what is held here. */
 START_TEST(reservations)
 {
 	struct forward_spec f, other;
-	pid_t listener;
 
 	bring_up_two();
 	f = forward_to(&one, IPPROTO_TCP, 2201);
@@ -193,27 +280,15 @@ START_TEST(reservations)
 	check_ok(net_linux.forward_reserve(net, &f, &err));
 	check_ok(net_linux.forward_reserve(net, &f, &err));
 	check_fails(net_linux.forward_reserve(net, &other, &err), VN_E_EXISTS, "vnode 1");
-	ck_assert_int_ne(shell("socat -T1 TCP-LISTEN:2201,reuseaddr,accept-timeout=1 - 2>/dev/null"),
-			 0);
 	ck_assert_int_eq(shell("socat TCP-LISTEN:2201,reuseaddr - 2>&1 | grep -q 'in use'"), 0);
 	ck_assert_int_eq(shell("socat TCP6-LISTEN:2201,reuseaddr - 2>&1 | grep -q 'in use'"), 0);
 	net_linux.forward_release(net, &other);
-	ck_assert_int_eq(shell("socat TCP-LISTEN:2201,reuseaddr - 2>&1 | grep -q 'in use'"), 0);
+	check_fails(net_linux.forward_reserve(net, &other, &err), VN_E_EXISTS, "vnode 1");
 	net_linux.forward_release(net, &f);
-	net_linux.forward_release(net, &f);
-	listener = fork();
-	if (listener == 0) {
-		execlp("socat", "socat", "TCP-LISTEN:2201,reuseaddr", "-", NULL);
-		_exit(1);
-	}
-	while (shell("ss -Hltn 2>/dev/null | grep -q :2201") != 0)
-		sched_yield();
-	check_fails(net_linux.forward_reserve(net, &f, &err), VN_E_EXISTS, "2201/tcp");
-	kill(listener, SIGKILL);
-	waitpid(listener, NULL, 0);
 	f.protocol = IPPROTO_UDP;
 	check_ok(net_linux.forward_reserve(net, &f, &err));
 	ck_assert_int_eq(shell("socat UDP-LISTEN:2201,reuseaddr - 2>&1 | grep -q 'in use'"), 0);
+	ck_assert_int_eq(shell("socat UDP6-RECV:2201,reuseport - 2>&1 | grep -q 'in use'"), 0);
 	net_linux.forward_release(net, &f);
 }
 END_TEST
@@ -223,6 +298,7 @@ const struct net_case nat_cases[] = {
 	{ "udp", &forwards_udp, 1 },
 	{ "nat", &nat_to_outside, 1 },
 	{ "exact", &forwards_are_exact, 1 },
+	{ "taken", &ports_of_other_programs_are_refused, (int)VN_COUNT(programs) },
 	{ "reservations", &reservations, 1 },
 	{ 0 },
 };
