@@ -536,6 +536,11 @@ struct disk_ops {
 	int (*image_check)(struct disk *self, const char *sha256, struct vn_error *err);
 
 	int (*create)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/*
+	 * A fresh disk in the place of what is there, on whatever image it was. The new one is made
+	 * first and takes the old one's place at once: a failure leaves the old one.
+	 */
+	int (*renew)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/* Renames the disk into the trash (atomic: the commit point), then deletes it. */
 	int (*destroy)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/* Mounts at <run_dir>/root/<vmid>; path: at least PATH_MAX bytes, written on success. */

@@ -270,8 +270,8 @@ step_unmount(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
 }
 
-/* A fresh disk from the image. The rename into the trash is the point of no return; repeated after a
- * crash it throws away a disk that no guest has seen yet. */
+/* A fresh disk from the image. That it takes the old one's place is the point of no return; repeated after
+ * a crash it throws away a disk that no guest has seen yet. */
 enum verdict
 step_reload(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -279,10 +279,7 @@ step_reload(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)job;
 	task->files_stand = false;
-	if (task->disk->ops->destroy(task->disk, &task->disk_spec, err) < 0 ||
-	    !step_goes_on(task, err))
-		return STEP_FAILED;
-	return verdict(task->disk->ops->create(task->disk, &task->disk_spec, err));
+	return verdict(task->disk->ops->renew(task->disk, &task->disk_spec, err));
 }
 
 enum verdict

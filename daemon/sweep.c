@@ -274,6 +274,10 @@ choose_mends(struct daemon *daemon, struct recover_task *task)
 		if (vnode->observed != VNODE_RUNNING || !has_namespace(task, vnode, NET_NETNS)) {
 			vnode->runtime.network = false;		/* the next boot makes it anew */
 			vnode_record(vnode);
+			if (vnode->observed == VNODE_RUNNING)
+				event_warn(daemon, "%s: its namespaces are gone from %s, so it runs "
+					   "without a network: reboot it", vnode_title(vnode),
+					   daemon->env.run_dir);
 		} else if (task_init(&task->mend[task->n_mend], vnode, &err) == 0) {
 			task->n_mend++;
 		}

@@ -318,6 +318,29 @@ START_TEST(each_call_on_a_disk_may_be_repeated)
 }
 END_TEST
 
+START_TEST(a_disk_is_renewed_at_once_or_stays)
+{
+	struct disk_spec absent = s.disk;
+	static const char other[] = "00000000000000000000000000000000"
+				    "00000000000000000000000000000000";
+
+	disk_up();
+	OK(rig->disk->unmount(m.disk, &s.disk, &err));
+	absent.image_sha256 = other;
+	REFUSED(rig->disk->renew(m.disk, &absent, &err), VN_E_NOT_FOUND);
+	ck_assert_uint_eq(count_disk(DISK_VNODE), 1);
+	OK(rig->disk->mount(m.disk, &s.disk, s.root, &err));
+	OK(rig->disk->unmount(m.disk, &s.disk, &err));
+	OK(rig->disk->renew(m.disk, &s.disk, &err));
+	OK(rig->disk->renew(m.disk, &s.disk, &err));
+	ck_assert_uint_eq(count_disk(DISK_VNODE), 1);
+	OK(rig->disk->destroy(m.disk, &s.disk, &err));
+	OK(rig->disk->renew(m.disk, &s.disk, &err));
+	ck_assert_uint_eq(count_disk(DISK_VNODE), 1);
+	disk_down();
+}
+END_TEST
+
 START_TEST(disks_survive_a_new_daemon)
 {
 	disk_up();
@@ -723,6 +746,7 @@ conform_suite(const struct rig *chosen)
 	const TTest *const disk[] = {
 		an_image_is_there_when_it_is_finished, a_refused_archive_leaves_nothing,
 		a_disk_needs_its_image, each_call_on_a_disk_may_be_repeated,
+		a_disk_is_renewed_at_once_or_stays,
 		disks_survive_a_new_daemon, free_space_is_told,
 	};
 	const TTest *const downloads[] = {

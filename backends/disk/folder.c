@@ -150,6 +150,36 @@ folder_create(const struct overlay *overlay, const struct disk_spec *spec, struc
 }
 
 int
+folder_renew(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+{
+	vn_autofree char *path = folder_path(overlay, spec->vmid);
+	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
+	vn_autofree char *label = vn_format("disk-%lld", (long long)spec->vmid);
+	struct vn_error ignored;
+	bool is_there;
+
+	if (folder_check(path, spec, NULL, &is_there, err) < 0)
+		return -1;
+	if (!is_there)
+		return folder_create(overlay, spec, err);
+	/* The old disk, where a crash came between the two renames below; or half a new one. */
+	if (trash_away(overlay->trash, new_path, label, err) < 0)
+		return -1;
+	if (fill_folder(overlay, new_path, spec, err) < 0) {
+		trash_away(overlay->trash, new_path, label, &ignored);
+		return -1;
+	}
+	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
+		vn_fail_errno(err, errno, "put the fresh disk %s in place", path);
+		trash_away(overlay->trash, new_path, label, &ignored);
+		return -1;
+	}
+	if (files_sync_folder(overlay->disks, err) < 0)
+		return -1;
+	return trash_away(overlay->trash, new_path, label, err);
+}
+
+int
 folder_destroy(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
 {
 	vn_autofree char *path = folder_path(overlay, spec->vmid);

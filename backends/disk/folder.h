@@ -18,6 +18,9 @@ int folder_check(const char *path, const struct disk_spec *spec, const char *ima
 /* Makes the folder, with the image's own owner and mode for the guest's root. */
 int folder_create(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err);
 
+/* Puts a fresh one in its place, at once; what was there goes the way of folder_destroy. */
+int folder_renew(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err);
+
 /* Renames it into the trash and deletes it there. */
 int folder_destroy(const struct overlay *overlay, const struct disk_spec *spec,
 		   struct vn_error *err);

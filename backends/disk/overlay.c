@@ -248,9 +248,8 @@ overlay_create(struct disk *disk, const struct disk_spec *spec, struct vn_error 
 }
 
 static int
-overlay_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
+check_unmounted(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
 {
-	const struct overlay *overlay = overlay_of(disk);
 	vn_autofree char *root = root_path(overlay, spec->vmid);
 	bool is_ours, is_foreign;
 
@@ -259,6 +258,27 @@ overlay_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error
 	if (is_ours)
 		return vn_fail(err, VN_E_STATE, "the disk of VMID %lld is still mounted at %s: "
 			       "unmount it first", (long long)spec->vmid, root);
+	return 0;
+}
+
+static int
+overlay_renew(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
+{
+	const struct overlay *overlay = overlay_of(disk);
+
+	if (overlay_image_check(disk, spec->image_sha256, err) < 0 ||
+	    check_unmounted(overlay, spec, err) < 0)
+		return -1;
+	return folder_renew(overlay, spec, err);
+}
+
+static int
+overlay_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
+{
+	const struct overlay *overlay = overlay_of(disk);
+
+	if (check_unmounted(overlay, spec, err) < 0)
+		return -1;
 	return folder_destroy(overlay, spec, err);
 }
 
@@ -382,6 +402,7 @@ const struct disk_ops disk_overlay = {
 	.image_remove = overlay_image_remove,
 	.image_check = overlay_image_check,
 	.create = overlay_create,
+	.renew = overlay_renew,
 	.destroy = overlay_destroy,
 	.mount = overlay_mount,
 	.unmount = overlay_unmount,

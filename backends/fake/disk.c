@@ -1,8 +1,8 @@
 /*
- * Images, disks and mounts as rows. Only the archive handed to image_unpack is a real file. Strict
- * where a real disk would lose something: nothing mounted, in use or running is removed.
+ * Disks and mounts as rows. Strict where a real disk would lose something: nothing mounted, in use or
+ * running is removed.
  */
-#include "backends/fake/model.h"
+#include "backends/fake/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,8 @@
 
 #define FAKE_FREE_BYTES (100ull << 30)
 
-struct fake_disk {
-	struct disk base;
-	struct handle handle;
-	char *run_dir;
-};
-
-static struct handle *
-handle_of(struct disk *self)
+struct handle *
+fake_disk_handle(struct disk *self)
 {
 	return &vn_container_of(self, struct fake_disk, base)->handle;
 }
@@ -55,7 +49,7 @@ fake_host_up(struct disk *self, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.host_up", 0, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.host_up", 0, CALL_CHANGES, err) < 0)
 		return -1;
 	call.world->disk_is_up = true;
 	return call_end(&call, 0, err);
@@ -66,7 +60,7 @@ fake_host_down(struct disk *self, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.host_down", 0, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.host_down", 0, CALL_CHANGES, err) < 0)
 		return -1;
 	vn_list_each(struct vdisk, disk, &call.world->disks, link)
 		free(vn_take_ptr(&disk->mount));
@@ -77,149 +71,23 @@ fake_host_down(struct disk *self, struct vn_error *err)
 static int
 fake_missing(struct disk *self, char ***ret, struct vn_error *err)
 {
-	return call_missing(handle_of(self), "disk.missing", "disk", ret, err);
+	return call_missing(fake_disk_handle(self), "disk.missing", "disk", ret, err);
 }
 
-static int
-check_up(struct call *call, struct vn_error *err)
+int
+fake_disk_check_up(struct call *call, struct vn_error *err)
 {
 	if (call->world->disk_is_up)
 		return 0;
 	return wrong_order(call, err, "the folders are not there: host_up comes first");
 }
 
-static int
-check_space(struct call *call, struct vn_error *err)
+int
+fake_disk_check_space(struct call *call, struct vn_error *err)
 {
 	if (!call->world->is_full)
 		return 0;
 	return vn_fail_errno(err, ENOSPC, "write to the disk; free some space");
-}
-
-static int
-read_archive(const char *path, uint64_t *ret_bytes, struct vn_error *err)
-{
-	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char head[6] = "";
-	struct stat status;
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return vn_fail_errno(err, errno, "open '%s'", path);
-	if (pread(fd, head, sizeof(head), 0) < 1 || memcmp(head, "broken", sizeof(head)) == 0)
-		return vn_fail(err, VN_E_INVALID, "'%s' is no archive, or truncated", path);
-	*ret_bytes = (uint64_t)status.st_size;
-	return 0;
-}
-
-static int
-check_limits(const struct unpack_limits *limits, uint64_t bytes, struct vn_error *err)
-{
-	if (limits && limits->bytes && bytes > limits->bytes)
-		return vn_fail(err, VN_E_INVALID, "the image unpacks to more than %llu bytes",
-			       (unsigned long long)limits->bytes);
-	return 0;
-}
-
-static void
-put_image(struct call *call, const char *sha256, uint64_t bytes)
-{
-	struct image *image = fake_image_find(call->world, sha256);
-
-	if (!image) {
-		image = vn_alloc(sizeof(*image));
-		image->sha256 = vn_strdup(sha256);
-		vn_list_append(&call->world->images, &image->link);
-	}
-	image->is_partial = call->is_amid;
-	image->bytes = call->is_amid ? 0 : bytes;
-}
-
-static int
-image_unpack(struct call *call, const char *path, const char *sha256,
-	     const struct unpack_limits *limits, const bool *cancelled, uint64_t *progress_bytes,
-	     uint64_t *ret_bytes, struct vn_error *err)
-{
-	struct image *image = fake_image_find(call->world, sha256);
-	uint64_t bytes = 0;
-
-	if (check_up(call, err) < 0)
-		return -1;
-	if (image && !image->is_partial) {
-		*ret_bytes = image->bytes;
-		return 0;
-	}
-	if (check_space(call, err) < 0 || read_archive(path, &bytes, err) < 0 ||
-	    check_limits(limits, bytes, err) < 0)
-		return -1;
-	if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED))
-		return vn_fail(err, VN_E_CANCELLED, "cancelled");
-	if (progress_bytes)
-		__atomic_store_n(progress_bytes, bytes, __ATOMIC_RELAXED);
-	put_image(call, sha256, bytes);
-	*ret_bytes = bytes;
-	return 0;
-}
-
-static int
-fake_image_unpack(struct disk *self, const char *path, const char *sha256,
-		  const struct unpack_limits *limits, const bool *cancelled,
-		  uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err)
-{
-	uint64_t bytes = 0;
-	struct call call;
-
-	if (call_begin(&call, handle_of(self), "disk.image_unpack", 0, CALL_CHANGES | CALL_INSIDE,
-		       err) < 0)
-		return -1;
-	if (call_end(&call, image_unpack(&call, path, sha256, limits, cancelled, progress_bytes,
-					 &bytes, err), err) < 0)
-		return -1;
-	*ret_bytes = bytes;
-	return 0;
-}
-
-static int
-image_remove(struct call *call, const char *sha256, struct vn_error *err)
-{
-	struct image *image = fake_image_find(call->world, sha256);
-
-	vn_list_each(struct vdisk, disk, &call->world->disks, link)
-		if (strcmp(disk->image, sha256) == 0)
-			return wrong_order(call, err, "the disk of vnode %lld is on this image",
-					   (long long)disk->vmid);
-	if (image)
-		fake_image_free(image);
-	return 0;
-}
-
-static int
-fake_image_remove(struct disk *self, const char *sha256, struct vn_error *err)
-{
-	struct call call;
-
-	if (call_begin(&call, handle_of(self), "disk.image_remove", 0, CALL_CHANGES, err) < 0)
-		return -1;
-	return call_end(&call, image_remove(&call, sha256, err), err);
-}
-
-static int
-image_check(struct call *call, const char *sha256, struct vn_error *err)
-{
-	struct image *image = fake_image_find(call->world, sha256);
-
-	if (image && !image->is_partial)
-		return 0;
-	return vn_fail(err, VN_E_NOT_FOUND, "image %.12s is not here; add it first", sha256);
-}
-
-static int
-fake_image_check(struct disk *self, const char *sha256, struct vn_error *err)
-{
-	struct call call;
-
-	if (call_begin(&call, handle_of(self), "disk.image_check", 0, 0, err) < 0)
-		return -1;
-	return call_end(&call, image_check(&call, sha256, err), err);
 }
 
 static int
@@ -238,14 +106,14 @@ create(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 {
 	struct vdisk *disk = disk_find(call->world, spec->vmid);
 
-	if (check_up(call, err) < 0 || check_own(call, spec, err) < 0)
+	if (fake_disk_check_up(call, err) < 0 || check_own(call, spec, err) < 0)
 		return -1;
 	if (disk && strcmp(disk->image, spec->image_sha256) != 0)
 		return vn_fail(err, VN_E_EXISTS, "disk %lld is on another image; destroy it first",
 			       (long long)spec->vmid);
 	if (disk)
 		return 0;
-	if (image_check(call, spec->image_sha256, err) < 0 || check_space(call, err) < 0)
+	if (fake_image_look(call, spec->image_sha256, err) < 0 || fake_disk_check_space(call, err) < 0)
 		return -1;
 	disk = vn_alloc(sizeof(*disk));
 	disk->vmid = spec->vmid;
@@ -258,12 +126,45 @@ create(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 	return 0;
 }
 
+/* The rows of a real disk's two folders in one: the old one goes once the new one can be made. */
+static int
+renew(struct call *call, const struct disk_spec *spec, struct vn_error *err)
+{
+	struct vdisk *disk = disk_find(call->world, spec->vmid);
+	vn_autofree char *name = vn_format("%lld", (long long)spec->vmid);
+
+	if (fake_disk_check_up(call, err) < 0 || check_own(call, spec, err) < 0 ||
+	    fake_image_look(call, spec->image_sha256, err) < 0 ||
+	    fake_disk_check_space(call, err) < 0)
+		return -1;
+	if (disk && disk->mount)
+		return wrong_order(call, err, "disk %s is mounted", name);
+	if (guest_by_vmid(call->world, spec->vmid))
+		return wrong_order(call, err, "vnode %s is still running", name);
+	if (disk)
+		disk_free(disk);
+	if (disk && call->is_amid)
+		word_add(&call->world->trash, "disk", name);
+	return create(call, spec, err);
+}
+
+static int
+fake_renew(struct disk *self, const struct disk_spec *spec, struct vn_error *err)
+{
+	struct call call;
+
+	if (call_begin(&call, fake_disk_handle(self), "disk.renew", spec->vmid,
+		       CALL_CHANGES | CALL_INSIDE, err) < 0)
+		return -1;
+	return call_end(&call, renew(&call, spec, err), err);
+}
+
 static int
 fake_create(struct disk *self, const struct disk_spec *spec, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.create", spec->vmid, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.create", spec->vmid, CALL_CHANGES, err) < 0)
 		return -1;
 	return call_end(&call, create(&call, spec, err), err);
 }
@@ -293,7 +194,7 @@ fake_destroy(struct disk *self, const struct disk_spec *spec, struct vn_error *e
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.destroy", spec->vmid,
+	if (call_begin(&call, fake_disk_handle(self), "disk.destroy", spec->vmid,
 		       CALL_CHANGES | CALL_INSIDE, err) < 0)
 		return -1;
 	return call_end(&call, destroy(&call, spec, err), err);
@@ -304,11 +205,11 @@ mount(struct call *call, const struct disk_spec *spec, const char *path, struct 
 {
 	struct vdisk *disk = disk_find(call->world, spec->vmid);
 
-	if (check_up(call, err) < 0 || check_own(call, spec, err) < 0)
+	if (fake_disk_check_up(call, err) < 0 || check_own(call, spec, err) < 0)
 		return -1;
 	if (!disk)
 		return wrong_order(call, err, "vnode %lld has no disk", (long long)spec->vmid);
-	if (image_check(call, disk->image, err) < 0)
+	if (fake_image_look(call, disk->image, err) < 0)
 		return wrong_order(call, err, "image %.12s is not here", disk->image);
 	if (strcmp(disk->image, spec->image_sha256) != 0)
 		return wrong_order(call, err, "disk %lld is on another image",
@@ -339,7 +240,7 @@ fake_unmount(struct disk *self, const struct disk_spec *spec, struct vn_error *e
 	struct vdisk *disk;
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.unmount", spec->vmid, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.unmount", spec->vmid, CALL_CHANGES, err) < 0)
 		return -1;
 	disk = disk_find(call.world, spec->vmid);
 	if (disk && (!spec->uuid || strcmp(disk->uuid, spec->uuid) == 0))
@@ -374,7 +275,7 @@ inject(struct call *call, const struct disk_spec *spec, const struct guest_file 
 	if (!disk || !disk->mount || strcmp(disk->uuid, spec->uuid) != 0)
 		return wrong_order(call, err, "the disk of vnode %lld is not mounted",
 				   (long long)spec->vmid);
-	if (check_space(call, err) < 0)
+	if (fake_disk_check_space(call, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n_files; i++)
 		if (files[i].path[0] != '/')
@@ -390,7 +291,7 @@ fake_inject(struct disk *self, const struct disk_spec *spec, const struct guest_
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.inject", spec->vmid,
+	if (call_begin(&call, fake_disk_handle(self), "disk.inject", spec->vmid,
 		       CALL_CHANGES | CALL_INSIDE, err) < 0)
 		return -1;
 	return call_end(&call, inject(&call, spec, files, n_files, err), err);
@@ -402,7 +303,7 @@ fake_free_bytes(struct disk *self, uint64_t *ret, struct vn_error *err)
 	struct call call;
 	uint64_t bytes;
 
-	if (call_begin(&call, handle_of(self), "disk.free_bytes", 0, 0, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.free_bytes", 0, 0, err) < 0)
 		return -1;
 	bytes = call.world->is_full ? 0 : FAKE_FREE_BYTES;
 	if (call_end(&call, 0, err) < 0)
@@ -449,7 +350,7 @@ fake_inventory(struct disk *self, struct disk_found **ret, size_t *ret_count,
 	struct findings found = { 0 };
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.inventory", 0, 0, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.inventory", 0, 0, err) < 0)
 		return -1;
 	find_all(call.world, &found);
 	if (call_end(&call, 0, err) < 0) {
@@ -466,7 +367,7 @@ fake_empty_trash(struct disk *self, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "disk.empty_trash", 0, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, fake_disk_handle(self), "disk.empty_trash", 0, CALL_CHANGES, err) < 0)
 		return -1;
 	vn_list_each_safe(struct word, trash, &call.world->trash, link)
 		word_free(trash);
@@ -487,6 +388,7 @@ const struct disk_ops disk_fake = {
 	.image_remove = fake_image_remove,
 	.image_check = fake_image_check,
 	.create = fake_create,
+	.renew = fake_renew,
 	.destroy = fake_destroy,
 	.mount = fake_mount,
 	.unmount = fake_unmount,

@@ -106,6 +106,17 @@ world_guest_forget(struct world *world, const char *uuid)
 }
 
 void
+world_lose_namespaces(struct world *world)
+{
+	pthread_mutex_lock(&world->lock);
+	vn_list_each_safe(struct netns, netns, &world->namespaces, link) {
+		ports_free(world, netns->vmid);
+		netns_free(netns);
+	}
+	pthread_mutex_unlock(&world->lock);
+}
+
+void
 world_ignore_term(struct world *world, const char *uuid)
 {
 	pthread_mutex_lock(&world->lock);

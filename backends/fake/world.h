@@ -46,6 +46,8 @@ const char *world_boot_id(struct world *world);		/* uuid; valid until the next r
 /* libvirtd stops answering or is back: compute calls fail with VN_E_BACKEND, on_link tells. Guests
  * live on, and watch, is_alive and exec go on working. */
 void world_link(struct world *world, bool up);
+/* What pinned the namespaces of all vnodes is gone, and with it their ports; guests live on. */
+void world_lose_namespaces(struct world *world);
 /* Another program holds this host port: forward_reserve says VN_E_EXISTS. */
 void world_foreign_port(struct world *world, uint16_t port);
 /* A bridge "l<lan>" or a domain that is not ours stands in the way: VN_E_EXISTS. */

@@ -427,6 +427,32 @@ START_TEST(a_disk_is_mounted_on_its_own_image_only)
 }
 END_TEST
 
+START_TEST(a_renewed_disk_is_fresh_on_any_image_and_the_old_one_goes)
+{
+	struct disk_spec other = spec;
+
+	add_image(SHA);
+	add_image(OTHER);
+	other.image_sha256 = OTHER;
+	ok(disk->ops->create(disk, &spec, &err));
+	run("touch %s/disks/7/upper/mine", state_dir);
+	fails(disk->ops->renew(disk, &(struct disk_spec){ .vmid = 7, .uuid = "33333333-3333-4333-8333-333333333333",
+				       .image_sha256 = SHA }, &err), VN_E_EXISTS);
+	run("test -e %s/disks/7/upper/mine", state_dir);
+	ok(disk->ops->renew(disk, &other, &err));
+	run("test ! -e %s/disks/7/upper/mine && test ! -e %s/disks/.new-7", state_dir, state_dir);
+	ok(disk->ops->mount(disk, &other, path, &err));
+	fails(disk->ops->renew(disk, &other, &err), VN_E_STATE);
+	ok(disk->ops->unmount(disk, &other, &err));
+	/* As if killed between putting the fresh one in place and trashing the old one. */
+	run("mkdir -p %s/disks/.new-7/upper && touch %s/disks/.new-7/upper/old", state_dir, state_dir);
+	ok(disk->ops->renew(disk, &spec, &err));
+	run("test ! -e %s/disks/.new-7", state_dir);
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	ok(disk->ops->unmount(disk, &spec, &err));
+}
+END_TEST
+
 /* What a kill in the middle leaves, made by hand: the next call goes on from there. */
 START_TEST(half_made_disks_are_made_whole)
 {
@@ -688,6 +714,7 @@ add_disks_and_images(TCase *tcase)
 	tcase_add_test(tcase, create_and_destroy_may_be_repeated);
 	tcase_add_test(tcase, a_disk_of_someone_else_is_left_alone);
 	tcase_add_test(tcase, a_disk_is_mounted_on_its_own_image_only);
+	tcase_add_test(tcase, a_renewed_disk_is_fresh_on_any_image_and_the_old_one_goes);
 	tcase_add_test(tcase, half_made_disks_are_made_whole);
 	tcase_add_test(tcase, trees_of_any_depth_are_deleted);
 	tcase_add_test(tcase, links_out_of_a_deleted_disk_are_not_followed);

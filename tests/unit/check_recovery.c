@@ -185,6 +185,36 @@ START_TEST(after_a_reboot_it_waits_for_host_boot)
 }
 END_TEST
 
+START_TEST(a_guest_that_runs_without_its_network_is_told_of_once)
+{
+	struct lab *lab = lab_new();
+	json_t *events, *event;
+	unsigned warned;
+	size_t i;
+
+	apply_pair(lab);
+	lab_close(lab);
+	world_lose_namespaces(lab->world);
+	for (int life = 0; life < 2; life++) {
+		ck_assert(lab_open(lab));
+		ck_assert_str_eq(lab_observed(lab, "a"), "running");
+		events = lab_result(lab, "event.list", "{s[s]}", "types", "host.warning");
+		warned = 0;
+		json_array_foreach(json_object_get(events, "events"), i, event)
+			warned += strstr(json_string_value(json_object_get(json_object_get(
+				event, "data"), "text")), "reboot it") != NULL;
+		ck_assert_uint_eq(warned, 2);
+		json_decref(events);
+		lab_close(lab);
+	}
+	ck_assert(lab_open(lab));
+	lab_do(lab, "vnode.reboot", "{ss sb}", "vnode", "a", "wait", 1);
+	lab_do(lab, "vnode.reboot", "{ss sb}", "vnode", "b", "wait", 1);
+	lab_clean(lab, "without a network");
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(a_world_that_is_gone_under_its_rows_is_no_reason_to_stay_away)
 {
 	struct lab *lab = lab_new();
@@ -348,6 +378,7 @@ main(void)
 		running_guests_are_adopted_and_links_stay,
 		both_ended_while_no_daemon_ran,
 		after_a_reboot_it_waits_for_host_boot,
+		a_guest_that_runs_without_its_network_is_told_of_once,
 		a_world_that_is_gone_under_its_rows_is_no_reason_to_stay_away,
 		a_download_that_a_crash_cut_begins_again,
 		one_download_serves_all_who_wait,

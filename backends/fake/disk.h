@@ -1,0 +1,22 @@
+#pragma once
+/* What the fake's disks and their images share. */
+
+#include "backends/fake/model.h"
+
+struct fake_disk {
+	struct disk base;
+	struct handle handle;
+	char *run_dir;
+};
+
+struct handle *fake_disk_handle(struct disk *self);
+int fake_disk_check_up(struct call *call, struct vn_error *err);
+int fake_disk_check_space(struct call *call, struct vn_error *err);
+
+/* disk_image.c: ops, and what image_check does inside of a call. */
+int fake_image_unpack(struct disk *self, const char *path, const char *sha256,
+		      const struct unpack_limits *limits, const bool *cancelled,
+		      uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err);
+int fake_image_remove(struct disk *self, const char *sha256, struct vn_error *err);
+int fake_image_check(struct disk *self, const char *sha256, struct vn_error *err);
+int fake_image_look(struct call *call, const char *sha256, struct vn_error *err);
