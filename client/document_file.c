@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "client/document_file.h"
 #include "client/output.h"
@@ -18,7 +19,14 @@ document_read(const struct client *client, const char *file, json_t **ret)
 {
 	FILE *stream = strcmp(file, "-") == 0 ? stdin : fopen(file, "re");
 	json_error_t bad;
+	struct stat status;
 
+	if (stream && fstat(fileno(stream), &status) == 0 && S_ISDIR(status.st_mode)) {
+		if (stream != stdin)
+			fclose(stream);
+		stream = NULL;
+		errno = EISDIR;
+	}
 	if (!stream) {
 		fprintf(stderr, "%s: %s: %s\n", client->program, file, strerror(errno));
 		return STATUS_FAILED;

@@ -16,7 +16,7 @@
 static bool
 is_url(const char *text)
 {
-	return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+	return strstr(text, "://") != NULL;	/* the daemon says which ones it fetches */
 }
 
 int
@@ -32,7 +32,7 @@ verb_image_add(struct client *client, const struct arguments *args)
 				    "say --sha256 DIGEST (see sha256sum(1) of the publisher), "
 				    "or --insecure-no-digest to take the image unchecked");
 	if (!is_url(from)) {
-		fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		fd = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		if (fd < 0) {
 			fprintf(stderr, "%s: %s: %s\n", client->program, from, strerror(errno));
 			return STATUS_FAILED;

@@ -6,6 +6,18 @@
 #include "client/help.h"
 #include "client/options.h"
 
+static void
+refuse_global(struct client *client, const char *word, const char *value)
+{
+	if (strcmp(word, "-o") == 0 || strcmp(word, "--output") == 0)
+		client_usage(client, "%s takes table or json%s%s%s", word, value ? ", not '" : "",
+			     value ? value : "", value ? "'" : "");
+	else if (strcmp(word, "--socket") == 0 || strcmp(word, "-s") == 0)
+		client_usage(client, "%s needs the path of vnoded's socket", word);
+	else
+		client_usage(client, "what is '%s'? (see: vnodectl help)", word);
+}
+
 /* Reads the options before the verb. Returns how many words they took, or -1 after a usage error;
  * *ret_done: nothing else is to be done. */
 static int
@@ -30,7 +42,7 @@ read_globals(struct client *client, int argc, char **argv, bool *ret_done)
 			   (strcmp(value, "json") == 0 || strcmp(value, "table") == 0)) {
 			client->json = strcmp(argv[++at], "json") == 0;
 		} else {
-			client_usage(client, "what is '%s'? (see: vnodectl help)", word);
+			refuse_global(client, word, value);
 			return -1;
 		}
 	}
@@ -58,6 +70,23 @@ run_verb(struct client *client, const struct verb *verb, char **words, int n_wor
 	return status;
 }
 
+/* A noun alone, or with a verb that it has not, is told which ones it has. */
+static int
+refuse_verb(struct client *client, const char *noun, const char *word)
+{
+	char list[160] = "";
+	size_t length = strlen(noun), used = 0;
+
+	if (!verb_is_noun(noun))
+		return client_usage(client, "no verb '%s' (see: vnodectl help)", noun);
+	for (const struct verb *verb = verbs; verb->name; verb++)
+		if (strncmp(verb->name, noun, length) == 0 && verb->name[length] == ' ')
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+						 used ? ", " : "", verb->name + length + 1);
+	return client_usage(client, "%s%s%s%s: say one of %s", noun, word ? " has no verb '" : "",
+			    word ? word : "", word ? "'" : "", list);
+}
+
 int
 verbs_main(struct client *client, int argc, char **argv)
 {
@@ -75,8 +104,6 @@ verbs_main(struct client *client, int argc, char **argv)
 	}
 	verb = verb_find(argv + at, argc - at, &n_words);
 	if (!verb)
-		return client_usage(client, "no verb '%s%s%s' (see: vnodectl help)", argv[at],
-				    at + 1 < argc && verb_is_noun(argv[at]) ? " " : "",
-				    at + 1 < argc && verb_is_noun(argv[at]) ? argv[at + 1] : "");
+		return refuse_verb(client, argv[at], at + 1 < argc ? argv[at + 1] : NULL);
 	return run_verb(client, verb, argv + at + n_words, argc - at - n_words);
 }

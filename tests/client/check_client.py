@@ -137,6 +137,37 @@ def has(text, part):
 # ---- command line ----
 
 @test
+def names_what_is_wrong_before_the_verb(env):
+	env.serve()
+	for words, said in ((("-o", "xml", "list"), "-o takes table or json, not 'xml'"),
+			    (("-o",), "-o takes table or json"),
+			    (("--frob", "list"), "what is '--frob'?"),
+			    (("frob",), "no verb 'frob'"),
+			    (("image",), "image: say one of add, list, show, rm"),
+			    (("image", "frob"), "image has no verb 'frob': say one of add, list, show, rm")):
+		status, out, err = env.run(*words)
+		assert (status, out) == (2, ""), (words, status, out)
+		assert said in err and err.count("\n") == 1, (words, err)
+	done = subprocess.run([VNODECTL, "--socket"], capture_output=True, text=True, timeout=TIME)
+	assert done.returncode == 2 and "--socket needs the path" in done.stderr, done
+
+
+@test
+def refuses_a_folder_and_leaves_urls_to_the_daemon(env):
+	def add(params, call):
+		raise Refusal("invalid", "expected a URL such as https://example.org/x", path="/url")
+
+	daemon = env.serve(image_add=add)
+	status, out, err = env.run("apply", env.folder)
+	assert status == 1 and err == f"vnodectl: {env.folder}: Is a directory\n", err
+	status, out, err = env.run("image", "add", "x", "ftp://example.org/x", "--insecure-no-digest")
+	assert status == 1 and "/url" in err, err
+	os.mkfifo(os.path.join(env.folder, "fifo"))
+	status, out, err = env.run("image", "add", "x", os.path.join(env.folder, "fifo"), "--insecure-no-digest")
+	assert status == 1, err
+
+
+@test
 def says_that_no_daemon_answers(env):
 	status, out, err = env.run("list")
 	same((status, out), (3, ""))
