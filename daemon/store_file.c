@@ -8,6 +8,7 @@
  */
 #include "daemon/store_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -81,8 +82,14 @@ open_connection(const char *path, int flags, struct sqlite3 **ret, struct vn_err
 static int
 fail_damaged(const struct store_file *file, const char *what, struct vn_error *err)
 {
+	char line[128];
+
+	snprintf(line, sizeof(line), "%s", what);
+	for (char *at = line; (at = strchr(at, '\n')) != NULL;)
+		*at = ' ';
 	return vn_fail(err, VN_E_BACKEND, "%s is damaged (%.120s); put a copy of it in its place, "
-		       "or move it away to begin without vnodes", file->path, what);
+		       "or move it and the folder disks away to begin without vnodes", file->path,
+		       line);
 }
 
 /* Says whether the file is new, else its schema; refuses what is not ours. */
@@ -283,6 +290,36 @@ open_reserve(struct store_file *file, struct vn_error *err)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static unsigned
+count_disks(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	unsigned count = 0;
+
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+/* To a new database all disks would be without an owner, and be deleted as such. */
+static int
+check_not_lost(const struct store_file *file, struct vn_error *err)
+{
+	vn_autofree char *disks = vn_format("%s/disks", file->dir);
+	struct stat status;
+	unsigned count;
+
+	if (stat(file->path, &status) == 0 && status.st_size > 0)
+		return 0;
+	count = count_disks(disks);
+	return count ? vn_fail(err, VN_E_BACKEND, "%s is missing, but %s holds the disks of %u vnodes: "
+			       "put a copy of the database in its place, or move that folder away to "
+			       "begin without vnodes", file->path, disks, count) : 0;
+}
+
 /* The mode of the database is that of its -wal and -shm too. */
 static int
 touch(const char *path, struct vn_error *err)
@@ -300,8 +337,8 @@ open_locked(struct store_file *file, const struct store_schema *schema, struct s
 {
 	sqlite3 *db = NULL;
 
-	if (open_reserve(file, err) < 0 || touch(file->path, err) < 0
-	    || open_connection(file->path, SQLITE_OPEN_READWRITE, &db, err) < 0)
+	if (check_not_lost(file, err) < 0 || open_reserve(file, err) < 0
+	    || touch(file->path, err) < 0 || open_connection(file->path, SQLITE_OPEN_READWRITE, &db, err) < 0)
 		return -1;
 	if (prepare(file, schema, db, err) < 0 || sync_path(file->dir, err) < 0) {
 		if (err->code == VN_E_LIMIT)

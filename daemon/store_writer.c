@@ -216,7 +216,7 @@ cure_of(int result)
 	case SQLITE_FULL:
 		return "the disk is full and the reserve is spent: free some space and start vnoded";
 	case SQLITE_CORRUPT: case SQLITE_NOTADB:
-		return "put a copy of it in its place, or move it away to begin without vnodes";
+		return "put a copy of it in its place, or move it and the folder disks away to begin without vnodes";
 	case SQLITE_IOERR: case SQLITE_CANTOPEN: case SQLITE_READONLY: case SQLITE_PERM:
 		return "check the disk and the folder's owner; what was committed before is safe";
 	default:

@@ -317,6 +317,31 @@ START_TEST(a_newer_database_is_refused_and_left_alone)
 }
 END_TEST
 
+START_TEST(a_lost_database_is_not_begun_anew_over_disks_that_are_there)
+{
+	struct bench b;
+	char seen[64];
+
+	bench_open(&b);
+	store_close(b.store);
+	vn_autofree char *db = vn_format("%s/vnoded.db", b.dir), *kept = vn_format("%s/kept", b.dir);
+	vn_autofree char *disks = vn_format("%s/disks", b.dir), *disk = vn_format("%s/7", disks);
+
+	look(b.dir, "PRAGMA wal_checkpoint(TRUNCATE)", seen, sizeof(seen));
+	ck_assert_int_eq(mkdir(disks, 0700) | mkdir(disk, 0700), 0);
+	ck_assert_int_eq(rename(db, kept), 0);
+	refuse(&b, VN_E_BACKEND, "holds the disks of 1 vnodes: put a copy of the database in its place");
+	ck_assert_int_eq(access(db, F_OK), -1);
+	ck_assert_int_eq(rename(kept, db), 0);
+	reopen(&b);
+	store_close(b.store);
+	ck_assert_int_eq(unlink(db) | rmdir(disk), 0);
+	reopen(&b);
+	rmdir(disks);
+	bench_close(&b);
+}
+END_TEST
+
 static void
 scribble(const char *dir, off_t at, const char *text, unsigned times)
 {
@@ -337,7 +362,7 @@ START_TEST(damaged_and_foreign_files_are_refused_with_the_cure)
 		store_put(b.store, PUT_META, "is", i, "a row that takes some room in the file");
 	store_close(b.store);
 	scribble(b.dir, 40000, "damage", 4000);
-	refuse(&b, VN_E_BACKEND, "move it away to begin without vnodes");
+	refuse(&b, VN_E_BACKEND, "move it and the folder disks away to begin without vnodes");
 	scribble(b.dir, 0, "this is not a database at all", 100);
 	refuse(&b, VN_E_BACKEND, "is damaged");
 	folder_remove(b.dir);
@@ -694,6 +719,7 @@ main(void)
 		a_new_database_has_an_epoch_that_stays,
 		a_second_vnoded_is_told_who_has_the_folder,
 		a_newer_database_is_refused_and_left_alone,
+		a_lost_database_is_not_begun_anew_over_disks_that_are_there,
 		damaged_and_foreign_files_are_refused_with_the_cure,
 		a_folder_that_cannot_be_made_is_named,
 		a_migration_leaves_a_copy_of_the_old_database,
