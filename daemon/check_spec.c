@@ -75,11 +75,39 @@ check_forwards(struct daemon *daemon, const struct doc_vnode *spec, const struct
 	return 0;
 }
 
+static bool
+is_same_text(const char *one, const char *other, const char *preset)
+{
+	one = one ? one : preset;
+	other = other ? other : preset;
+	return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+/* Root of a privileged vnode is the machine's: who may say what it executes is root. */
+static bool
+runs_the_same(const struct daemon *daemon, const struct doc_vnode *one, const struct doc_vnode *other)
+{
+	const char *const *init = one->init.items, *const *other_init = other->init.items;
+
+	if (!is_same_text(one->backend, other->backend, daemon->config.default_backend) ||
+	    !is_same_text(one->image, other->image, daemon->config.default_image) ||
+	    one->init.count != other->init.count)
+		return false;
+	for (size_t i = 0; i < one->init.count; i++)
+		if (strcmp(init[i], other_init[i]) != 0)
+			return false;
+	return true;
+}
+
 int
 lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		     uid_t uid, enum role role, struct vn_error *err)
 {
 	(void)uid;
+	if (spec->privileged && role < ROLE_ADMIN && self && self->spec.privileged &&
+	    !runs_the_same(daemon, spec, &self->spec))
+		return vn_fail_at(err, "/privileged", VN_E_DENIED, "what a privileged vnode runs (image, "
+				  "init, backend) is for admins only to change");
 	if (doc_vnode_check(spec, err) < 0 || check_backend(daemon, spec, err) < 0)
 		return -1;
 	if (spec->privileged && role < ROLE_ADMIN && !(self && self->spec.privileged))

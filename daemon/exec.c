@@ -327,7 +327,12 @@ find_running(struct call *call, const char *reference, enum vnode_verb verb, str
 {
 	struct daemon *daemon = call_daemon(call);
 
-	if (vnode_find(daemon, reference, ret, err) < 0 || vnode_may(*ret, verb, err) != VERB_RUN)
+	if (vnode_find(daemon, reference, ret, err) < 0)
+		return -1;
+	if ((*ret)->spec.privileged && call_role(call) < ROLE_ADMIN)
+		return vn_fail_at(err, "/vnode", VN_E_DENIED, "vnode '%s' is privileged, its root is the "
+				  "machine's: to get inside is for admins only", vnode_title(*ret));
+	if (vnode_may(*ret, verb, err) != VERB_RUN)
 		return -1;
 	*ret_compute = daemon_compute(daemon, (*ret)->spec.backend ? (*ret)->spec.backend
 				      : daemon->config.default_backend);

@@ -166,6 +166,18 @@ START_TEST(a_privileged_vnode_is_for_admins)
 	json_decref(error);
 	lab_connect(lab, 1000, ROLE_ADMIN);
 	lab_do(lab, "vnode.create", "{ss sb sb}", "name", "p", "privileged", 1, "wait", 1);
+	lab_do(lab, "vnode.boot", "{ss sb}", "vnode", "p", "wait", 1);
+	lab_connect(lab, 1000, ROLE_OPERATOR);
+	lab_refuse(lab, "denied", "vnode.exec", "{ss ss s[s]}", "vnode", "p", "stdio", "capture", "argv",
+		   "id");
+	lab_refuse(lab, "denied", "vnode.console", "{ss}", "vnode", "p");
+	lab_do(lab, "vnode.set", "{ss s{ss} sb}", "vnode", "p", "set", "restart", "always", "wait", 1);
+	lab_do(lab, "vnode.halt", "{ss sb}", "vnode", "p", "wait", 1);
+	lab_refuse(lab, "denied", "vnode.set", "{ss s{s[s]}}", "vnode", "p", "set", "init", "/bin/evil");
+	lab_refuse(lab, "denied", "topology.apply", "{s{ss s{s{sb s[s]}}}}", "document", "topology",
+		   "default", "vnodes", "p", "privileged", 1, "init", "/bin/evil");
+	lab_connect(lab, 1000, ROLE_ADMIN);
+	lab_do(lab, "vnode.set", "{ss s{s[s]} sb}", "vnode", "p", "set", "init", "/bin/fine", "wait", 1);
 	lab_clean(lab, "privileged");
 	lab_free(lab);
 }
