@@ -19,12 +19,13 @@ RING = "/etc/vnoded/topologies/ring.json"
 STATE = "/var/lib/vnoded"
 NOTES = "/opt/machine/notes.json"		# what one boot tells the next
 
-# The file with the cases of each boot, and the event at which the power goes in its end.
+# The files with the cases of each boot, and when the power goes in the end of its last one: after so many
+# events of an apply, or at a moment that has a name.
 BOOTS = {
-	"first": ("boot_first", None), "again": ("boot_again", None),
-	"cut-early": ("boot_cut", 1), "cut-middle": ("boot_cut", 8),
-	"cut-committed": ("boot_cut", "running"), "cut-answered": ("boot_cut", "answer"),
-	"last": ("boot_last", None),
+	"first": (["boot_first"], None), "again": (["boot_again", "boot_network", "boot_lab", "boot_cut_idle"], "idle"),
+	"cut-early": (["boot_cut"], 1), "cut-middle": (["boot_cut"], 8),
+	"cut-committed": (["boot_cut"], "running"), "cut-answered": (["boot_cut"], "answer"),
+	"last": (["boot_last"], None),
 }
 
 
@@ -133,18 +134,18 @@ def run_case(machine, case):
 
 
 def main():
-	module, moment = BOOTS[boot_name()]
-	module = importlib.import_module(module)
-	cases = [function for name, function in vars(module).items()
-		 if name.startswith("case_") and function.__module__ == module.__name__]
+	names, moment = BOOTS[boot_name()]
+	modules = [importlib.import_module(name) for name in names]
 	with open("/dev/ttyS1", "w") as port:
 		machine = Machine(port, moment)
-		for case in cases:
-			run_case(machine, case)
+		for module in modules:
+			for name, case in list(vars(module).items()):
+				if name.startswith("case_") and case.__module__ == module.__name__:
+					run_case(machine, case)
 		machine.notes["boot_id"] = boot_id()
 		machine.notes.save()
-		if hasattr(module, "end"):
-			module.end(machine)
+		if hasattr(modules[-1], "end"):
+			modules[-1].end(machine)
 		machine.say("end")
 
 

@@ -1,0 +1,211 @@
+"""Shapes on a kernel that has all of them: what tc says, and what datagrams meet on their way.
+
+What is counted is judged by its binomial distribution, with five deviations on each side; of times only what the
+kernel guarantees is asserted: nothing comes before its delay, nothing faster than its rate.
+"""
+import json
+import os
+
+import wire
+from lab.world import run
+from machine import load, ping_all, states, vnodectl
+
+SHAPED = {
+	"topology": "shaped",
+	"vnodes": {name: {"image": "busybox", "memory": "32MiB"} for name in ("a", "b", "c")},
+	"lans": {
+		"link": {"members": {"a": {"address": "10.9.1.1/24"}, "b": {"address": "10.9.1.2/24"}}},
+		"hall": {"members": {name: {"address": f"10.9.2.{i}/24", "interface": "hall"}
+				     for i, name in enumerate("abc", 1)}},
+	},
+}
+ADDRESS = {"link": {"a": "10.9.1.1", "b": "10.9.1.2"}, "hall": {"a": "10.9.2.1", "b": "10.9.2.2", "c": "10.9.2.3"}}
+COUNT = 600
+RUN = "/run/vnoded/netns"
+
+
+def fabric(*command):
+	return run("nsenter", f"--net={RUN}/vnoded", *command)
+
+
+def chain(device):
+	"""{kind: options} of the qdiscs of a port."""
+	rows = json.loads(fabric("tc", "-j", "qdisc", "show", "dev", device))
+	return {row["kind"] + row["handle"]: row["options"] for row in rows if row["kind"] not in ("noqueue", "ingress")}
+
+
+def device(m, lan, vnode):
+	return next(row["device"] for row in m.client().call("lan.get", lan=f"shaped/{lan}")["members"]
+		    if row["vnode"] == vnode)
+
+
+def send(m, lan, source, target, **more):
+	pins = [f"{RUN}/vnoded-{m.client().call('vnode.get', vnode=f'shaped/{name}')['vmid']}" for name in (source, target)]
+	return wire.send(*pins, ADDRESS[lan][target], count=COUNT, **more)
+
+
+def shape(lan, *fields, member=(), clear=True):
+	"""Nothing but these fields, by vnodectl as a person would."""
+	if clear:
+		vnodectl("lan", "set", f"shaped/{lan}", "shape=")
+	vnodectl("lan", "set", f"shaped/{lan}", *fields, *member)
+
+
+def is_share(found, wanted):
+	return abs(found - wanted) <= 5 * (wanted * (1 - wanted) / COUNT) ** 0.5
+
+
+def percent(share):
+	return f"{100 * share:.1f} %"
+
+
+def case_nothing_is_missing(m):
+	info = m.client().call("host.info")
+	assert not info["missing"], info["missing"]
+	with open("/opt/machine/shaped.json", "w") as file:
+		json.dump(SHAPED, file)
+	vnodectl("apply", "/opt/machine/shaped.json")
+	assert {states(m.client())[name] for name in "abc"} == {"running"}
+
+
+def case_every_field_is_in_the_kernel(m):
+	"""All of netem's at once, over the rate and its queue, as tc reads it."""
+	shape("link", "rate=8Mbit", "delay=30ms", "jitter=5ms", "distribution=normal", "loss=1%", "loss_correlation=25%",
+	      "duplicate=2%", "corrupt=3%", "reorder=4%", "reorder_correlation=50%", "limit_packets=77")
+	for name in "a", "b":
+		found = chain(device(m, "link", name))
+		netem = found["netem2:"]
+		assert netem["delay"] == {"delay": 0.03, "jitter": 0.005, "correlation": 0}, netem
+		for kind, key, wanted in (("loss-random", "loss", .01), ("loss-random", "correlation", .25),
+					  ("duplicate", "duplicate", .02), ("corrupt", "corrupt", .03),
+					  ("reorder", "reorder", .04), ("reorder", "correlation", .5)):
+			assert abs(netem[kind][key] - wanted) < 1e-6, (kind, key, netem)
+		assert netem["gap"] == 1, netem
+		assert found["tbf3:"]["rate"] == 1_000_000 and found["pfifo5:"]["limit"] == 77, found
+		assert set(found) == {"tbf1:", "netem2:", "tbf3:", "pfifo5:"}, found
+	shape("link", "delay=250us")
+	found = chain(device(m, "link", "a"))
+	assert found["netem2:"]["delay"]["delay"] == 0.00025 and set(found) == {"tbf1:", "netem2:"}, found
+	vnodectl("lan", "set", "shaped/link", "shape=")
+	assert chain(device(m, "link", "a")) == {}
+
+
+def case_bare(m):
+	found = send(m, "link", "a", "b")
+	assert (found.lost(), found.doubled(), found.altered, found.overtakers()) == (0, 0, 0, 0), vars(found)
+	m.bare = found
+	return f"median {found.median():.2f} ms, deviation {found.deviation():.2f} ms"
+
+
+def case_delay(m):
+	"""Both ways of a link, and nothing but delay."""
+	shape("link", "delay=40ms")
+	notes = []
+	for way in ("a", "b"), ("b", "a"):
+		found = send(m, "link", *way)
+		assert min(found.delays) >= 40, min(found.delays)
+		assert found.lost() == 0 and found.overtakers() == 0
+		notes.append(f"{'→'.join(way)} {found.median() - m.bare.median():.2f} ms")
+	return ", ".join(notes)
+
+
+def case_one_way_only(m):
+	"""What a sends, and not what it is sent."""
+	shape("link", "loss=30%", "delay=20ms", member=("--member", "a"))
+	there, back = send(m, "link", "a", "b"), send(m, "link", "b", "a")
+	assert is_share(there.lost(), .3) and min(there.delays) >= 20, there.lost()
+	assert back.lost() == 0 and back.median() < there.median(), back.lost()
+	return f"lost {percent(there.lost())} of 30 %"
+
+
+def case_jitter(m):
+	"""A distribution has its shape: uniform ends at the jitter, normal does not."""
+	notes = []
+	for distribution, outside in ("uniform", 0), ("normal", .317), ("pareto", .06):
+		shape("link", "delay=100ms", "jitter=20ms", f"distribution={distribution}")
+		found = send(m, "link", "a", "b")
+		early = sum(delay < 80 for delay in found.delays) / COUNT
+		assert found.lost() == 0 and found.overtakers() > .1, found.overtakers()
+		assert early == 0 if distribution != "normal" else is_share(early, outside / 2), (distribution, early)
+		assert found.deviation() > .4 * 20, (distribution, found.deviation())
+		notes.append(f"{distribution}: deviation {found.deviation():.1f} ms, {percent(early)} before 80 ms")
+	return "; ".join(notes)
+
+
+def case_duplicate(m):
+	shape("link", "duplicate=30%")
+	found = send(m, "link", "a", "b")
+	assert found.lost() == 0 and is_share(found.doubled(), .3), found.doubled()
+	return f"doubled {percent(found.doubled())} of 30 %"
+
+
+def case_corrupt(m):
+	"""A bit of each is turned; where it hits the headers, the datagram does not come."""
+	shape("link", "corrupt=25%")
+	found = send(m, "link", "a", "b", size=1200)
+	share = found.altered / COUNT + found.lost()
+	assert found.altered and is_share(share, .25), share
+	return f"altered {percent(share)} of 25 %"
+
+
+def case_reorder(m):
+	"""Some overtake all that is delayed."""
+	shape("link", "delay=200ms", "reorder=25%")
+	found = send(m, "link", "a", "b")
+	assert found.lost() == 0 and is_share(found.overtakers(), .25), found.overtakers()
+	return f"overtaking {percent(found.overtakers())} of 25 %"
+
+
+def case_rate_holds_for_all(m):
+	"""Whatever else is asked for, no more than the rate comes through: frames are counted with their headers."""
+	notes = []
+	for more in (), ("delay=20ms",), ("delay=20ms", "jitter=10ms"), ("delay=100ms", "reorder=25%"), ("duplicate=20%",):
+		shape("link", "rate=4Mbit", "limit_packets=2000", *more)
+		found = send(m, "link", "a", "b", size=1000)
+		rate = found.rate(1000 + wire.HEAD.size + 42)
+		# What the burst lets through at once.
+		assert rate <= 4e6 * (1 + 2 * 1514 / (1000 * len(found.times))) * 1.03, (more, rate)
+		assert found.lost() == 0, (more, found.lost())
+		notes.append(f"{' '.join(more) or 'alone'}: {rate / 1e6:.2f}")
+	return "Mbit/s of 4, " + ", ".join(notes)
+
+
+def case_lan_members_have_a_side_each(m):
+	"""In a LAN: what a member sends is shaped at its IFB, what it is sent at its port; others stay as they are."""
+	shape("hall", "loss=40%", member=("--member", "a"))
+	shape("hall", "delay=30ms", member=("--member", "b", "--from"), clear=False)
+	assert set(chain("i" + device(m, "hall", "a")[1:])) == {"tbf1:", "netem2:"}
+	assert set(chain(device(m, "hall", "b"))) == {"tbf1:", "netem2:"}
+	sent = {way: send(m, "hall", *way) for way in ("ab", "ac", "ba", "cb", "ca", "bc")}
+	for way in "ab", "ac":
+		assert is_share(sent[way].lost(), .4), (way, sent[way].lost())
+	for way in "ba", "cb", "ca", "bc":
+		assert sent[way].lost() == 0, way
+	for way in "ab", "cb":
+		assert min(sent[way].delays) >= 30, way
+	assert sent["bc"].median() < sent["cb"].median()
+
+
+def case_shapes_go_without_a_trace(m):
+	for lan in "link", "hall":
+		vnodectl("lan", "set", f"shaped/{lan}", "shape=")
+	for name in "abc":
+		vnodectl("lan", "set", "shaped/hall", "shape=", "--member", name)
+		vnodectl("lan", "set", "shaped/hall", "shape=", "--member", name, "--from")
+		assert chain(device(m, "hall", name)) == {}
+	assert not [row["ifname"] for row in json.loads(fabric("ip", "-j", "link")) if row["ifname"].startswith("i")]
+	vnodectl("delete", "shaped")
+
+
+def case_examples(m):
+	"""Each topology file of examples/, from the file to its pings and away again."""
+	folder = "/opt/machine/examples"
+	notes = []
+	for name in sorted(os.listdir(folder)):
+		document = load(f"{folder}/{name}")
+		if document["topology"] == "ring":		# is there from the boot on
+			continue
+		vnodectl("apply", f"{folder}/{name}")
+		notes.append(f"{name}: {ping_all(m.client(), document)} pings")
+		vnodectl("delete", document["topology"])
+	return ", ".join(notes)
