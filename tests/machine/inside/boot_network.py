@@ -5,6 +5,7 @@ kernel guarantees is asserted: nothing comes before its delay, nothing faster th
 """
 import json
 import os
+import subprocess
 
 import wire
 from lab.world import run
@@ -168,6 +169,25 @@ def case_rate_holds_for_all(m):
 		assert found.lost() == 0, (more, found.lost())
 		notes.append(f"{' '.join(more) or 'alone'}: {rate / 1e6:.2f}")
 	return "Mbit/s of 4, " + ", ".join(notes)
+
+
+def case_the_daemons_own_measure(m):
+	"""vnodectl verify --probe knows what is wanted and finds the loss; times and rates are told, not judged."""
+	shape("link", "rate=4Mbit", "delay=20ms")
+	shape("link", "loss=10%", member=("--member", "a"), clear=False)
+	for _ in range(4):			# each verdict of a good link is wrong once in a hundred times
+		said = subprocess.run(["vnodectl", "-o", "json", "verify", "--probe", "shaped/link", "--seconds", "2"],
+				      capture_output=True, text=True)
+		assert said.returncode in (0, 1), said.stderr
+		ways = {row["from"]: row for row in json.loads(said.stdout)["result"]["directions"]}
+		if {row["loss"]["verdict"] for row in ways.values()} == {"ok"}:
+			break
+	else:
+		raise AssertionError(ways)
+	assert {name: row["loss"]["wanted"] for name, row in ways.items()} == {"a": .1, "b": 0}, ways
+	assert ways["b"]["rate_bps"]["wanted"] == 4_000_000 and ways["b"]["delay_ns"]["wanted"] == 20_000_000, ways
+	return "; ".join(f"{name}: {row['delay_ns']['measured'] / 1e6:.2f} ms of 20, {row['rate_bps']['measured'] / 1e6:.2f} "
+			 f"Mbit/s of 4, lost {percent(row['loss']['measured'])}" for name, row in ways.items())
 
 
 def case_lan_members_have_a_side_each(m):
