@@ -29,7 +29,8 @@ struct qdisc {
 	uint32_t burst;			/* tbf: bytes; read back roughly, not compared */
 	uint32_t limit;			/* tbf, bfifo: bytes; netem, pfifo: packets */
 	int64_t latency, jitter;	/* netem: ns */
-	uint32_t loss, loss_correlation, duplicate, corrupt, reorder, reorder_correlation; /* of 2^32 − 1 */
+	uint32_t loss, duplicate, corrupt, reorder, reorder_correlation; /* of 2^32 − 1 */
+	uint32_t loss_begins, loss_ends;	/* likewise; instead of `loss` where losses are correlated */
 	int distribution;		/* netem: enum shape_distribution; not read back */
 };
 

@@ -103,10 +103,11 @@ put_netem(struct nl_msg *message, const struct qdisc *qdisc)
 		.limit = qdisc->limit, .loss = qdisc->loss, .duplicate = qdisc->duplicate,
 		.gap = qdisc->reorder ? 1 : 0,
 	};
-	struct tc_netem_corr correlations = { .loss_corr = qdisc->loss_correlation };
+	struct tc_netem_corr correlations = { 0 };
+	struct tc_netem_gemodel chain = { .p = qdisc->loss_begins, .r = qdisc->loss_ends };
 	struct tc_netem_reorder reorder = { qdisc->reorder, qdisc->reorder_correlation };
 	struct tc_netem_corrupt corrupt = { .probability = qdisc->corrupt };
-	struct nlattr *nest = attr_begin(message, TCA_OPTIONS);
+	struct nlattr *nest = attr_begin(message, TCA_OPTIONS), *loss;
 
 	pthread_once(&tables_once, make_tables);
 	nlmsg_append(message, &options, sizeof(options), NLMSG_ALIGNTO);
@@ -115,6 +116,11 @@ put_netem(struct nl_msg *message, const struct qdisc *qdisc)
 	attr_put(message, TCA_NETEM_CORR, &correlations, sizeof(correlations));
 	attr_put(message, TCA_NETEM_REORDER, &reorder, sizeof(reorder));
 	attr_put(message, TCA_NETEM_CORRUPT, &corrupt, sizeof(corrupt));
+	if (chain.p || chain.r) {	/* without it the loss is plain again */
+		loss = attr_begin(message, TCA_NETEM_LOSS);
+		attr_put(message, NETEM_LOSS_GE, &chain, sizeof(chain));
+		attr_end(message, loss);
+	}
 	if (qdisc->jitter)		/* also for uniform: a change keeps an earlier table otherwise */
 		attr_put(message, TCA_NETEM_DELAY_DIST, tables[qdisc->distribution],
 			 sizeof(tables[qdisc->distribution]));
@@ -216,6 +222,19 @@ take_tbf(struct nlattr *options, struct qdisc *ret)
 }
 
 static void
+take_loss(struct nlattr *model, struct qdisc *ret)
+{
+	struct nlattr *attrs[NETEM_LOSS_MAX + 1];
+	const struct tc_netem_gemodel *chain;
+
+	if (nla_parse_nested(attrs, NETEM_LOSS_MAX, model, NULL) < 0 || !attrs[NETEM_LOSS_GE])
+		return;
+	chain = nla_data(attrs[NETEM_LOSS_GE]);
+	ret->loss_begins = chain->p;
+	ret->loss_ends = chain->r;
+}
+
+static void
 take_netem(struct nlattr *options, struct qdisc *ret)
 {
 	const struct tc_netem_qopt *parms;
@@ -236,9 +255,8 @@ take_netem(struct nlattr *options, struct qdisc *ret)
 						  : (int64_t)parms->latency << 6;
 	ret->jitter = attrs[TCA_NETEM_JITTER64] ? (int64_t)nla_get_u64(attrs[TCA_NETEM_JITTER64])
 						: (int64_t)parms->jitter << 6;
-	if (attrs[TCA_NETEM_CORR])
-		ret->loss_correlation =
-			((struct tc_netem_corr *)nla_data(attrs[TCA_NETEM_CORR]))->loss_corr;
+	if (attrs[TCA_NETEM_LOSS])
+		take_loss(attrs[TCA_NETEM_LOSS], ret);
 	if (attrs[TCA_NETEM_CORRUPT])
 		ret->corrupt =
 			((struct tc_netem_corrupt *)nla_data(attrs[TCA_NETEM_CORRUPT]))->probability;

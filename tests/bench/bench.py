@@ -24,6 +24,7 @@ import time
 sys.dont_write_bytecode = True
 tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(tests, "host"))
+from accuracy import Bench  # noqa: E402
 from lab.world import BASE, Build, Daemon, World, inits_of  # noqa: E402
 
 IGNORES_TERM = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000 & wait $!; done"]
@@ -349,19 +350,33 @@ def schedule(build):
 	daemon.stop()
 
 
-PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up}
+
+def accuracy(build):
+	heading("accuracy of shapes; alone it takes a quarter of an hour")
+	with World(build) as world:
+		bench = Bench([build.vnodectl, "--socket", world.daemon.path], world.daemon.run_dir, "busybox",
+			      only=os.environ.get("ACCURACY_ONLY", ""))
+		bench.run()
+	if build.write:
+		bench.write(os.path.join(os.path.dirname(tests), "docs/accuracy.md"))
+
+
+PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up,
+	 "accuracy": accuracy}
 
 
 def main():
 	parser = argparse.ArgumentParser(description=__doc__)
 	parser.add_argument("--build", required=True)
 	parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+	parser.add_argument("--write", action="store_true", help="accuracy: put the table into docs/accuracy.md")
 	options = parser.parse_args()
 	os.makedirs(BASE)
 	# On a real disk, which commits have to reach.
 	with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="vnoded-bench-") as folder:
 		subprocess.run(["mount", "--bind", folder, BASE], check=True)
 		build = Build(os.path.abspath(options.build), os.path.dirname(tests))
+		build.write = options.write
 		print(f"{os.cpu_count()} processors, Linux {os.uname().release}")
 		for name in options.parts or PARTS:
 			PARTS[name](build)
