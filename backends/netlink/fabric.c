@@ -112,6 +112,20 @@ fabric_links_read(struct fabric *fabric, struct link **ret, size_t *ret_count, s
 	return result;
 }
 
+int
+fabric_table_read(struct fabric *fabric, int type, const void *header, size_t size, reply_fn *on_reply,
+		  void (*restart)(void *arg), void *arg, struct vn_error *err)
+{
+	int result;
+
+	pthread_mutex_lock(&fabric->lock);
+	result = open_socket(fabric, err);
+	if (result == 0)
+		result = table_read(fabric->sock, type, header, size, 0, on_reply, restart, arg, err);
+	pthread_mutex_unlock(&fabric->lock);
+	return result;
+}
+
 void
 fabric_forget(struct fabric *fabric)
 {

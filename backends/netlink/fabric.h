@@ -64,6 +64,9 @@ int fabric_links_get(struct fabric *fabric, const char (*names)[16], size_t coun
 		     struct link *links, struct vn_error *err);
 int fabric_links_read(struct fabric *fabric, struct link **ret, size_t *ret_count,
 		      struct vn_error *err);
+/* As table_read(). */
+int fabric_table_read(struct fabric *fabric, int type, const void *header, size_t size, reply_fn *on_reply,
+		      void (*restart)(void *arg), void *arg, struct vn_error *err);
 /* Forgets the socket: the namespace it belongs to may be replaced. */
 void fabric_forget(struct fabric *fabric);
 

@@ -26,6 +26,7 @@
 #include "backends/netlink/qdisc.h"
 
 #define INGRESS_HANDLE 0xffff0000u
+#define MANY 12				/* ports, from which on the whole table is read */
 
 struct target {				/* one port */
 	const struct port_shape *spec;
@@ -104,18 +105,25 @@ look_up(struct shaping *shaping, struct vn_error *err)
 enum { QUESTIONS = 2 * QDISC_CHAIN_MAX + 1 };
 
 static void
+take_qdisc(struct target *target, bool is_ifb, bool is_ingress, const struct qdisc *qdisc)
+{
+	struct qdisc_chain *chain = is_ifb ? &target->in : &target->out;
+
+	if (is_ingress)
+		target->redirected |= !is_ifb && qdisc->handle == INGRESS_HANDLE;
+	else if (qdisc->handle && chain->count < QDISC_CHAIN_MAX)	/* handle 0: the kernel's default */
+		chain->list[chain->count++] = *qdisc;
+}
+
+static void
 on_qdisc(void *arg, size_t at, struct nlmsghdr *reply)
 {
-	struct target *target = &((struct target *)arg)[at / QUESTIONS];
-	struct qdisc_chain *chain = at % QUESTIONS > QDISC_CHAIN_MAX ? &target->in : &target->out;
+	size_t question = at % QUESTIONS;
 	struct qdisc qdisc;
 
-	if (!qdisc_take(reply, &qdisc))
-		return;
-	if (at % QUESTIONS == QDISC_CHAIN_MAX)
-		target->redirected = qdisc.handle == INGRESS_HANDLE;
-	else if (qdisc.handle && chain->count < QDISC_CHAIN_MAX)	/* handle 0: the kernel's default */
-		chain->list[chain->count++] = qdisc;
+	if (qdisc_take(reply, &qdisc))
+		take_qdisc(&((struct target *)arg)[at / QUESTIONS], question > QDISC_CHAIN_MAX,
+			   question == QDISC_CHAIN_MAX, &qdisc);
 }
 
 static void
@@ -135,17 +143,85 @@ is_absent(int sys)
 	return sys == 0 || sys == ENOENT || sys == EINVAL || sys == ENODEV || sys == EOPNOTSUPP;
 }
 
+/* ---- by one table, where there are many ---- */
+
+struct place {				/* a device of a target */
+	int index;
+	struct target *target;
+	bool is_ifb;
+};
+
+struct places {
+	struct place *list;
+	size_t count;
+};
+
 static int
-read_chains(struct shaping *shaping, struct vn_error *err)
+compare_places(const void *a, const void *b)
+{
+	int left = ((const struct place *)a)->index, right = ((const struct place *)b)->index;
+
+	return (left > right) - (left < right);
+}
+
+static void
+on_row(void *arg, size_t at, struct nlmsghdr *row)
+{
+	const struct places *places = arg;
+	const struct tcmsg *header = nlmsg_data(row);
+	struct place key = { .index = header->tcm_ifindex }, *place;
+	struct qdisc qdisc;
+
+	(void)at;
+	place = bsearch(&key, places->list, places->count, sizeof(key), compare_places);
+	if (place && qdisc_take(row, &qdisc))
+		take_qdisc(place->target, place->is_ifb, header->tcm_parent == TC_H_INGRESS, &qdisc);
+}
+
+static void
+forget_chains(void *arg)
+{
+	const struct places *places = arg;
+
+	for (size_t i = 0; i < places->count; i++) {
+		struct target *target = places->list[i].target;
+
+		target->out.count = target->in.count = 0;
+		target->redirected = false;
+	}
+}
+
+/* Asking costs nine messages a port and as many answers; the table has about two rows of each. */
+static int
+read_table(struct shaping *shaping, struct vn_error *err)
+{
+	struct tcmsg header = { .tcm_family = AF_UNSPEC };
+	vn_autofree struct place *list = vn_alloc_array(2 * shaping->count, sizeof(*list));
+	struct places places = { list, 0 };
+
+	for (size_t i = 0; i < shaping->count; i++) {
+		struct target *target = &shaping->targets[i];
+
+		list[places.count++] = (struct place){ target->port.index, target, false };
+		if (target->ifb_index)
+			list[places.count++] = (struct place){ target->ifb_index, target, true };
+	}
+	qsort(list, places.count, sizeof(*list), compare_places);
+	return fabric_table_read(shaping->fabric, RTM_GETQDISC, &header, sizeof(header), on_row,
+				 forget_chains, &places, err);
+}
+
+/* ---- or by questions ---- */
+
+static int
+ask_chains(struct shaping *shaping, struct vn_error *err)
 {
 	struct vn_error refusal = { 0 };
 	auto_batch batch = { 0 };
 
 	for (size_t i = 0; i < shaping->count; i++) {
-		struct target *target = &shaping->targets[i];
+		const struct target *target = &shaping->targets[i];
 
-		target->out.count = target->in.count = 0;
-		target->redirected = false;
 		qdisc_ask(&batch, target->port.index, target->name);
 		ask_ingress(&batch, target);
 		qdisc_ask(&batch, target->ifb_index ? target->ifb_index : INT32_MAX, target->ifb_name);
@@ -156,6 +232,21 @@ read_chains(struct shaping *shaping, struct vn_error *err)
 				*err = refusal;
 				return -1;
 			}
+	return 0;
+}
+
+static int
+read_chains(struct shaping *shaping, struct vn_error *err)
+{
+	int result;
+
+	for (size_t i = 0; i < shaping->count; i++) {
+		shaping->targets[i].out.count = shaping->targets[i].in.count = 0;
+		shaping->targets[i].redirected = false;
+	}
+	result = shaping->count < MANY ? ask_chains(shaping, err) : read_table(shaping, err);
+	if (result < 0)
+		return -1;
 	for (size_t i = 0; i < shaping->count; i++) {
 		qdisc_chain_order(&shaping->targets[i].out);
 		qdisc_chain_order(&shaping->targets[i].in);
