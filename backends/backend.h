@@ -476,8 +476,9 @@ struct net {
 /* ---- disk ------------------------------------------------------------------------------------ */
 
 /*
- * Images are unpacked once, to <state_dir>/images/<sha256>/root with the finished marker
- * <state_dir>/images/<sha256>/finished, written and synced last. A vnode's disk is
+ * Images are unpacked once, to <state_dir>/images/<sha256>/root (a disk image: put to …/disk) with the
+ * finished marker <state_dir>/images/<sha256>/finished, written and synced last. An image may be a layer
+ * on another one, its base, which its marker names. A vnode's disk is
  * <state_dir>/disks/<vmid>/ (overlay: upper, work); its mounted root is <run_dir>/root/<vmid>.
  */
 struct disk_spec {
@@ -495,8 +496,29 @@ struct guest_file {			/* a file written into a mounted root */
 };
 
 struct unpack_limits {
-	uint64_t bytes;			/* unpacked size */
+	uint64_t bytes;			/* unpacked size; of a disk, the size that a guest sees */
 	uint64_t entries;
+	/* What all images may take together; *storage_used is raised as this one is written (atomically),
+	 * and falls again on failure. NULL: no such limit. */
+	uint64_t storage_bytes;
+	uint64_t *storage_used;
+};
+
+enum image_format { IMAGE_DETECT, IMAGE_TAR, IMAGE_RAW, IMAGE_QCOW2 };
+#define IMAGE_LAYERS_MAX 32
+
+struct image_spec {
+	const char *path;		/* the archive or the disk; its digest has been checked */
+	const char *sha256;
+	int format;			/* enum image_format */
+	const char *base;		/* sha256 of the image below; NULL: none */
+};
+
+struct image_facts {
+	uint64_t bytes;			/* that it takes, unpacked */
+	uint64_t virtual_bytes;		/* of a disk, as a guest sees it; else 0 */
+	int format;			/* enum image_format, never IMAGE_DETECT */
+	char base[65];			/* "" none */
 };
 
 #define DISK_KEEP_BYTES (8u << 20)
@@ -507,7 +529,7 @@ struct disk_found {
 	enum disk_kind kind;
 	int64_t vmid;			/* DISK_VNODE, DISK_MOUNT */
 	char name[80];			/* sha256, or name in the trash */
-	uint64_t bytes;			/* DISK_IMAGE: unpacked size from its marker */
+	struct image_facts facts;	/* DISK_IMAGE, from its marker */
 };
 
 struct disk;
@@ -523,18 +545,22 @@ struct disk_ops {
 	int (*missing)(struct disk *self, char ***ret, struct vn_error *err);
 
 	/*
-	 * Unpacks the archive at `path` as image `sha256`. The digest has been checked already.
+	 * Unpacks an archive, or stores a disk, as image spec->sha256. There already is fine.
 	 * *cancelled is read between entries (atomically): true ends with VN_E_CANCELLED.
 	 * *progress_bytes is raised as archive bytes are read (atomically).
-	 * VN_E_INVALID: no archive, truncated, an entry outside the root, a limit; VN_E_LIMIT: disk full.
+	 * VN_E_INVALID: no archive or disk, truncated, an entry outside the root, a limit;
+	 * VN_E_LIMIT: disk full, or limits->storage_bytes; VN_E_NOT_FOUND: the base;
+	 * VN_E_EXISTS: it is there as a layer on another base; VN_E_STATE: too long a chain, or a circle.
 	 */
-	int (*image_unpack)(struct disk *self, const char *path, const char *sha256,
+	int (*image_unpack)(struct disk *self, const struct image_spec *spec,
 			    const struct unpack_limits *limits, const bool *cancelled,
-			    uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err);
+			    uint64_t *progress_bytes, struct image_facts *ret, struct vn_error *err);
+	/* VN_E_STATE: a disk or another image is built on it. */
 	int (*image_remove)(struct disk *self, const char *sha256, struct vn_error *err);
-	/* VN_E_NOT_FOUND unless the image is there and finished. */
+	/* VN_E_NOT_FOUND unless the image is there and finished, with all that it is a layer on. */
 	int (*image_check)(struct disk *self, const char *sha256, struct vn_error *err);
 
+	/* VN_E_UNSUPPORTED: the image is a disk, and this backend makes root folders. */
 	int (*create)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/*
 	 * A fresh disk in the place of what is there, on whatever image it was. The new one is made
@@ -569,15 +595,33 @@ struct disk {
 /* ---- fetch ----------------------------------------------------------------------------------- */
 
 struct fetch;
+
+struct fetch_result {
+	char sha256[65];		/* of what was written; "" on failure */
+	uint64_t bytes;
+	bool resumed;			/* part of it came before, and the server vouched for it */
+};
+
 struct fetch_request {
 	const char *url;		/* http:// or https:// */
-	const char *path;		/* file to write; replaced if there; removed on failure */
+	/*
+	 * File to write; replaced if there, and there only when it is whole. Until then it is <path>.part,
+	 * and <path>.origin says of what: where the server gave a validator they stay on failure, on
+	 * cancel and when we are killed, and a later fetch of that URL to that path goes on from there.
+	 */
+	const char *path;
 	uint64_t limit_bytes;
-	unsigned stall_ms;		/* ends with VN_E_TIMEOUT when nothing arrives for so long */
+	const char *limit_name;		/* where the limit comes from, for the error; NULL: not told */
+	bool is_checked;		/* the caller compares the digest */
+	unsigned stall_ms;		/* an attempt fails when nothing arrives for so long, */
+	uint64_t slowest_bytes;		/* … or fewer a second over such a time; 0 = no matter */
+	unsigned retries;		/* attempts after a failed one that may pass */
+	unsigned retry_ms;		/* before the first of them; doubles */
 	void *arg;
 	void (*on_progress)(void *arg, uint64_t done, uint64_t total);	/* total 0 = unknown */
-	/* Once, on the loop; sha256: 64 hex digits of what was written, NULL when err is set. */
-	void (*on_end)(void *arg, const char *sha256, uint64_t bytes, const struct vn_error *err);
+	void (*on_retry)(void *arg, const struct vn_error *why, unsigned after_ms);	/* or NULL */
+	/* Once, on the loop; err NULL: whole. */
+	void (*on_end)(void *arg, const struct fetch_result *result, const struct vn_error *err);
 };
 
 struct fetcher;				/* all downloads of a daemon: one curl multi handle on the loop */

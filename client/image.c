@@ -19,10 +19,22 @@ is_url(const char *text)
 	return strstr(text, "://") != NULL;	/* the daemon says which ones it fetches */
 }
 
+/* The path of a file: URL of this machine; anything else is as it is. */
+static const char *
+local_path(const char *from)
+{
+	if (strncmp(from, "file:", 5) != 0)
+		return from;
+	from += 5;
+	if (strncmp(from, "//localhost/", 12) == 0)
+		return from + 11;
+	return strncmp(from, "///", 3) == 0 ? from + 2 : from;
+}
+
 int
 verb_image_add(struct client *client, const struct arguments *args)
 {
-	const char *name = args->operands[0], *from = args->operands[1];
+	const char *name = args->operands[0], *from = local_path(args->operands[1]);
 	struct change *change;
 	vn_autoclose int fd = -1;
 	int status;
@@ -41,7 +53,8 @@ verb_image_add(struct client *client, const struct arguments *args)
 	change = vn_alloc(sizeof(*change));
 	change->subject = name;
 	change->method = args->verb->method;
-	change->params = json_pack("{s:s, s:s*}", "name", name, "sha256", args->sha256);
+	change->params = json_pack("{s:s, s:s*, s:s*, s:s*}", "image", name, "sha256", args->sha256,
+				   "format", args->format, "base", args->base);
 	if (args->insecure_no_digest)
 		json_object_set_new(change->params, "insecure_no_digest", json_true());
 	if (fd < 0) {
@@ -61,6 +74,7 @@ verb_image_list(struct client *client, const struct arguments *args)
 {
 	static const struct column columns[] = {
 		{ "IMAGE", "name", 0 },		   { "STATE", "state", 0 },
+		{ "FORMAT", "format", 0 },	   { "BASE", "base", 0 },
 		{ "SIZE", "bytes", CELL_BYTES }, { "VNODES", "vnodes", CELL_NUMBER },
 		{ "JOB", "job", CELL_NUMBER },	 { "SHA256", "sha256", 0 },
 		{ 0 },
@@ -81,8 +95,11 @@ verb_image_show(struct client *client, const struct arguments *args)
 {
 	static const struct column record[] = {
 		{ "name", "name", 0 },	    { "state", "state", 0 },	     { "sha256", "sha256", 0 },
-		{ "source", "source", 0 },  { "size", "bytes", CELL_BYTES }, { "added", "added", CELL_TIME },
-		{ "vnodes", "vnodes", 0 },  { "job", "job", 0 },	     { "error", "error", CELL_ERROR },
+		{ "source", "source", 0 },  { "format", "format", 0 },	     { "layers", "layers", 0 },
+		{ "size", "bytes", CELL_BYTES },		     { "archive", "archive_bytes", CELL_BYTES },
+		{ "disk", "virtual_bytes", CELL_BYTES },
+		{ "added", "added", CELL_TIME },		     { "used", "used", CELL_TIME },
+		{ "vnodes", "vnodes", 0 },  { "users", "users", 0 },  { "job", "job", 0 },	     { "error", "error", CELL_ERROR },
 		{ 0 },
 	};
 	const char *name = args->operands[0];
@@ -112,5 +129,39 @@ verb_image_remove(struct client *client, const struct arguments *args)
 	}
 	status = change_all(client, args, changes, count);
 	changes_free(changes, count);
+	return status;
+}
+
+/* What went, or would go, and what that frees. */
+static void
+print_pruned(json_t *result)
+{
+	vn_autofree char *bytes = output_cell(json_object_get(result, "bytes"), CELL_BYTES);
+	const char *what = json_is_true(json_object_get(result, "dry_run")) ? "would remove" : "removed";
+	json_t *removed = json_object_get(result, "removed"), *name;
+	size_t i;
+
+	json_array_foreach(removed, i, name)
+		printf("%s %s\n", what, json_string_value(name));
+	printf("%s %zu images, %s\n", what, json_array_size(removed), bytes);
+}
+
+int
+verb_image_prune(struct client *client, const struct arguments *args)
+{
+	struct change *change = vn_alloc(sizeof(*change));
+	vn_autofree char *older = args->older_ms < 0 ? NULL : vn_format("%lldms",
+									 (long long)args->older_ms);
+	int status;
+
+	change->subject = "images";
+	change->method = args->verb->method;
+	change->params = json_pack("{s:s*, s:s*}", "older_than", older, "keep_bytes", args->keep);
+	if (args->dry_run)
+		json_object_set_new(change->params, "dry_run", json_true());
+	status = change_all(client, args, change, 1);
+	if (change->ended && !client->json)
+		print_pruned(json_object_get(change->ended, "result"));
+	changes_free(change, 1);
 	return status;
 }

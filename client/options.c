@@ -18,26 +18,34 @@ const struct option_row option_rows[] = {
 	  "permit changes that give a vnode a fresh disk" },
 	{ "allow-restart", 0, OPTION_FLAG, AT(allow_restart), NULL, 0,
 	  "permit changes that restart the vnode" },
+	{ "base", 0, OPTION_TEXT, AT(base), "IMAGE", OPERAND_IMAGE, "the image that it is a layer on" },
 	{ "between", 0, OPTION_TEXT, AT(between), "VNODE,VNODE", OPERAND_TEXT,
 	  "only both ways between these two members" },
 	{ "clear", 0, OPTION_FLAG, AT(clear), NULL, 0, "end what is pending" },
 	{ "cwd", 'w', OPTION_TEXT, AT(cwd), "DIR", OPERAND_TEXT, "directory to run the command in" },
+	{ "dry-run", 0, OPTION_FLAG, AT(dry_run), NULL, 0, "remove nothing, only tell what would go" },
 	{ "env", 'e', OPTION_TEXTS, AT(env), "NAME=VALUE", OPERAND_TEXT,
 	  "set a variable; may be given again" },
 	{ "fields", 0, OPTION_TEXT, AT(wanted_fields), "A,B,...", OPERAND_TEXT,
 	  "more fields of each vnode" },
 	{ "follow", 'f', OPTION_FLAG, AT(follow), NULL, 0, "go on with what comes" },
 	{ "force", 0, OPTION_FLAG, AT(force), NULL, 0, "kill at once instead of asking first" },
+	{ "format", 0, OPTION_TEXT, AT(format), "FORMAT", OPERAND_TEXT,
+	  "tar, raw or qcow2; found out unless given" },
 	{ "from", 0, OPTION_FLAG, AT(from), NULL, 0, "the shape of what the member is sent" },
 	{ "insecure-no-digest", 0, OPTION_FLAG, AT(insecure_no_digest), NULL, 0,
 	  "take the image without checking it" },
 	{ "interactive", 'i', OPTION_FLAG, AT(interactive), NULL, 0,
 	  "like --tty if standard input and output are terminals" },
+	{ "keep", 0, OPTION_TEXT, AT(keep), "SIZE", OPERAND_TEXT,
+	  "stop when all images take no more than this, such as 10GiB" },
 	{ "limit", 'n', OPTION_COUNT, AT(limit), "COUNT", OPERAND_TEXT, "no more than so many" },
 	{ "member", 0, OPTION_TEXT, AT(member), "VNODE", OPERAND_VNODE, "only this member" },
 	{ "no-stdin", 'N', OPTION_FLAG, AT(no_stdin), NULL, 0,
 	  "give the command an empty standard input" },
 	{ "no-wait", 0, OPTION_FLAG, AT(no_wait), NULL, 0, "print the job instead of following it" },
+	{ "older-than", 0, OPTION_SECONDS, AT(older_ms), "SECONDS", OPERAND_TEXT,
+	  "only what was not used for so long" },
 	{ "probe", 0, OPTION_TEXT, AT(probe), "LAN", OPERAND_LAN,
 	  "measure this LAN with frames of vnoded's own" },
 	{ "prune", 0, OPTION_FLAG, AT(prune), NULL, 0, "destroy what the file no longer names" },
@@ -219,7 +227,7 @@ arguments_parse(struct arguments *args, const struct verb *verb, char **words, i
 	bool literal = false;
 
 	*args = (struct arguments){ .verb = verb, .timeout_ms = -1, .since = -1, .limit = -1,
-				    .seconds = -1 };
+				    .seconds = -1, .older_ms = -1 };
 	args->operands = vn_alloc_array((size_t)n_words + 1, sizeof(*args->operands));
 	args->fields = json_object();
 	while (reader.at < n_words) {

@@ -14,10 +14,12 @@ struct arguments {
 	json_t *fields;			/* create: fields of the vnode; never NULL */
 	json_t *env;			/* array of "NAME=value", or NULL */
 	const char *topology, *member, *sha256, *user, *cwd;
+	const char *format, *base, *keep;	/* of images */
 	const char *wanted_fields, *types;	/* words separated by commas */
 	const char *probe, *between;		/* a LAN; two of its members, separated by a comma */
-	int64_t timeout_ms, since, limit, seconds;	/* -1: not given */
-	bool all, allow_recreate, allow_restart, clear, follow, force, from, insecure_no_digest;
+	int64_t timeout_ms, since, limit, seconds, older_ms;	/* -1: not given */
+	bool all, allow_recreate, allow_restart, clear, dry_run, follow, force, from;
+	bool insecure_no_digest;
 	bool interactive, no_stdin, no_wait, prune, tables, tty, yes;
 	bool help;
 };

@@ -67,12 +67,14 @@ const struct verb verbs[] = {
 	{ "lan down", "LAN...", 1, MANY, { LAN, LAN }, CHANGE "member",
 	  "lan.down", V(lan_carrier), NULL },
 
-	{ "image add", "NAME URL|FILE", 2, 2, { TEXT, FILE_ }, CHANGE "sha256 insecure-no-digest",
+	{ "image add", "NAME URL|FILE", 2, 2, { TEXT, FILE_ }, CHANGE "sha256 insecure-no-digest format base",
 	  "image.add", V(image_add), NULL },
 	{ "image list", "", 0, 0, { 0 }, "", "image.list", V(image_list), NULL },
 	{ "image show", "IMAGE", 1, 1, { IMAGE }, "", "image.get", V(image_show), NULL },
 	{ "image rm", "IMAGE...", 1, MANY, { IMAGE, IMAGE }, CHANGE,
 	  "image.remove", V(image_remove), NULL },
+	{ "image prune", "", 0, 0, { 0 }, CHANGE "older-than keep dry-run",
+	  "image.prune", V(image_prune), NULL },
 
 	{ "jobs", "", 0, 0, { 0 }, "all limit", "job.list", V(job_list), NULL },
 	{ "job", "JOB", 1, 1, { JOB }, "", "job.get", V(job_show), NULL },

@@ -41,7 +41,8 @@ check_image(struct daemon *daemon, const struct doc_vnode *spec, const struct vn
 	if (!image || image->state == IMAGE_FAILED || image->state == IMAGE_ABSENT)
 		return vn_fail_at(err, "/image", VN_E_NOT_FOUND, "no image '%s'; add it with image.add",
 				  name);
-	return 0;
+	return image_check_kind(image, spec->backend ? spec->backend : daemon->config.default_backend,
+				err);
 }
 
 static int

@@ -39,6 +39,11 @@ struct config {
 	uint64_t image_unpacked_bytes;	/* 64 GiB */
 	int64_t image_entries;		/* 2,000,000 */
 	uint64_t image_stall_ns;	/* 30 s */
+	uint64_t image_slowest_bytes;	/* a second; 1 KiB */
+	int64_t image_retries;		/* 5 */
+	uint64_t image_retry_wait_ns;	/* 1 s */
+	uint64_t image_part_keep_ns;	/* a week */
+	uint64_t image_storage_bytes;	/* 0: no limit */
 	int64_t restart_limit;		/* restarts within the window before giving up: 10 */
 	uint64_t restart_window_ns;	/* 10 min */
 	uint64_t restart_delay_ns;	/* first back-off: 250 ms, doubles up to 30 s */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,7 +28,7 @@ public_url(const char *url)
 
 /* Opens a file below import_dir, whatever links lie there. */
 static int
-open_import(struct daemon *daemon, const char *name, struct vn_error *err)
+open_import(struct daemon *daemon, const char *name, const char *path, struct vn_error *err)
 {
 	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
 				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
@@ -35,101 +36,210 @@ open_import(struct daemon *daemon, const char *name, struct vn_error *err)
 	int fd;
 
 	if (!daemon->config.import_dir)
-		return vn_fail_at(err, "/file", VN_E_DENIED, "no import_dir is set in vnoded.conf: pass "
+		return vn_fail_at(err, path, VN_E_DENIED, "no import_dir is set in vnoded.conf: pass "
 				  "the file's descriptor (vnodectl does), or set it");
 	dir = open(daemon->config.import_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return vn_fail_errno(err, errno, "open import_dir '%s'", daemon->config.import_dir);
 	fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
 	if (fd < 0 && errno == EXDEV)
-		return vn_fail_at(err, "/file", VN_E_INVALID, "'%s' leads out of import_dir: name a file "
+		return vn_fail_at(err, path, VN_E_INVALID, "'%s' leads out of import_dir: name a file "
 				  "below it", name);
 	if (fd < 0) {
 		vn_fail_errno(err, errno, "open '%s' below import_dir", name);
-		strcpy(err->path, "/file");
+		snprintf(err->path, sizeof(err->path), "%s", path);
 		return -1;
 	}
 	return fd;
 }
 
-static int
-open_source(struct call *call, const struct image_add_params *p, int *ret_fd, struct vn_error *err)
-{
-	struct stat st;
+/* Where an image is to come from, in one form whatever words it was asked for with. */
+struct origin {
+	const char *url;		/* http or https; NULL: from fd */
+	const char *shown;		/* of a file; NULL: a passed one */
 	int fd;
+};
 
-	*ret_fd = -1;
-	if (!!p->url + !!p->file + (p->fd >= 0) != 1)
-		return vn_fail(err, VN_E_INVALID, "give exactly one of url, file and fd");
-	if (p->url && strncmp(p->url, "http://", 7) != 0 && strncmp(p->url, "https://", 8) != 0)
-		return vn_fail_at(err, "/url", VN_E_INVALID, "expected an http or https URL");
-	if (p->url)
-		return 0;
-	fd = p->file ? open_import(call_daemon(call), p->file, err) : call_take_fd(call, p->fd);
-	if (fd < 0 && p->file)
-		return -1;
-	if (fd < 0)
-		return vn_fail_at(err, "/fd", VN_E_INVALID, "no descriptor with that index came with "
-				  "the request");
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return vn_fail_at(err, p->file ? "/file" : "/fd", VN_E_INVALID, "not a regular file");
-	}
-	*ret_fd = fd;
+/*
+ * The name below import_dir that a file: URL means: "file:NAME", or the whole path of such a file.
+ * NULL with err for any other.
+ */
+static const char *
+below_import(const struct daemon *daemon, const char *url, struct vn_error *err)
+{
+	const char *path = url + strlen("file:"), *dir = daemon->config.import_dir;
+	size_t length = dir ? strlen(dir) : 0;
+
+	if (strncmp(path, "//localhost/", 12) == 0)
+		path += strlen("//localhost");
+	else if (strncmp(path, "///", 3) == 0)
+		path += 2;
+	if (path[0] != '/' || !dir)
+		return path;
+	if (strncmp(path, dir, length) == 0 && path[length] == '/')
+		return path + length + strspn(path + length, "/");
+	vn_fail_at(err, "/url", VN_E_DENIED, "'%s' is not below import_dir (%s): pass the file's "
+		   "descriptor (vnodectl does), or put it there", path, dir);
+	return NULL;
+}
+
+static int
+check_file(int fd, const struct daemon *daemon, const char *path, struct vn_error *err)
+{
+	uint64_t left = image_storage_left(daemon);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return vn_fail_at(err, path, VN_E_INVALID, "not a regular file");
+	if ((uint64_t)st.st_size > left)
+		return vn_fail_at(err, path, VN_E_LIMIT, "the file has %lld bytes, and image_storage "
+				  "leaves %llu: remove images (vnodectl image prune) or raise it",
+				  (long long)st.st_size, (unsigned long long)left);
 	return 0;
+}
+
+static int
+open_file(struct call *call, const struct image_add_params *p, struct origin *ret,
+	  struct vn_error *err)
+{
+	const char *name = p->source ? p->source : p->file;
+	const char *path = p->source ? "/source" : p->file ? "/file" : p->url ? "/url" : "/fd";
+	vn_autoclose int fd = -1;
+
+	if (p->url && !(name = below_import(call_daemon(call), p->url, err)))
+		return -1;
+	fd = name ? open_import(call_daemon(call), name, path, err) : call_take_fd(call, p->fd);
+	if (fd < 0)
+		return name ? -1 : vn_fail_at(err, path, VN_E_INVALID, "no descriptor with that index "
+					      "came with the request");
+	if (check_file(fd, call_daemon(call), path, err) < 0)
+		return -1;
+	ret->shown = name;
+	ret->fd = vn_take_fd(&fd);
+	return 0;
+}
+
+static int
+open_source(struct call *call, const struct image_add_params *p, struct origin *ret,
+	    struct vn_error *err)
+{
+	*ret = (struct origin){ .fd = -1 };
+	if (!!p->url + !!p->source + !!p->file + (p->fd >= 0) != 1)
+		return vn_fail(err, VN_E_INVALID, "give exactly one of url, source and fd");
+	if (!p->url || strncmp(p->url, "file:", 5) == 0)
+		return open_file(call, p, ret, err);
+	if (image_storage_left(call_daemon(call)) == 0)
+		return vn_fail_at(err, "/url", VN_E_LIMIT, "image_storage is used up: remove images "
+				  "(vnodectl image prune) or raise it");
+	ret->url = p->url;
+	return 0;
+}
+
+static bool
+is_same_base(const struct image *image, const char *base)
+{
+	return strcmp(image->base ? image->base : "", base ? base : "") == 0;
 }
 
 /* Meets what is there already: 1 answered, 0 go on, -1 refused. */
 static int
-meet_existing(struct call *call, const struct image_add_params *p, struct vn_error *err)
+meet_existing(struct call *call, const struct image_add_params *p, const char *name,
+	      struct vn_error *err)
 {
 	struct daemon *daemon = call_daemon(call);
-	struct image *image = image_find(daemon, p->name);
+	struct image *image = image_find(daemon, name);
 	struct job *job = image ? job_find(daemon, image->lock.holder) : NULL;
 	const char *wanted;
 
 	if (!image)
 		return 0;
 	wanted = job ? json_string_value(json_object_get(job->params, "sha256")) : image->sha256;
-	if (p->sha256 && wanted && strcmp(p->sha256, wanted) == 0)
+	if (p->sha256 && wanted && strcmp(p->sha256, wanted) == 0 && is_same_base(image, p->base))
 		return (job ? job_answer_same(call, &p->change, job, err)
-			    : job_answer_nothing(call, &p->change, "image.add", image_object(image),
-						 err)) < 0 ? -1 : 1;
-	return vn_fail_at(err, "/name", VN_E_EXISTS, "image '%s' exists already with %s digest; remove "
-			  "it first or choose another name", p->name, p->sha256 ? "another" : "a");
+			    : job_answer_nothing(call, &p->change, "image.add",
+						 image_object(image, true), err)) < 0 ? -1 : 1;
+	return vn_fail_at(err, p->image ? "/image" : "/name", VN_E_EXISTS, "image '%s' exists already "
+			  "with %s; remove it first or choose another name", name,
+			  !p->sha256 ? "a digest" : is_same_base(image, p->base) ? "another digest"
+			  : "another base");
+}
+
+static int
+check_base(struct daemon *daemon, const struct image_add_params *p, const char *name,
+	   struct vn_error *err)
+{
+	const struct image *base = p->base ? image_find(daemon, p->base) : NULL;
+
+	if (!p->base)
+		return 0;
+	if (strcmp(p->base, name) == 0)
+		return vn_fail_at(err, "/base", VN_E_INVALID, "image '%s' cannot be its own base", name);
+	if (p->format > IMAGE_TAR)
+		return vn_fail_at(err, "/base", VN_E_INVALID, "a disk can be no layer on a base: only tar "
+				  "archives can");
+	if (!base || base->state == IMAGE_FAILED || base->state == IMAGE_ABSENT)
+		return vn_fail_at(err, "/base", VN_E_NOT_FOUND, "no image '%s'; add the base first",
+				  p->base);
+	if (base->format > IMAGE_TAR)
+		return vn_fail_at(err, "/base", VN_E_INVALID, "image '%s' is the disk of a virtual machine, "
+				  "and only tar archives can be layers", p->base);
+	return 0;
+}
+
+static int
+check_params(struct daemon *daemon, const struct image_add_params *p, const char **ret_name,
+	     struct vn_error *err)
+{
+	if (!p->image == !p->name)
+		return vn_fail_at(err, "/image", VN_E_INVALID, "missing: give the image's name, once");
+	*ret_name = p->image ? p->image : p->name;
+	if (!p->sha256 && !p->insecure_no_digest)
+		return vn_fail_at(err, "/sha256", VN_E_INVALID, "missing: give the archive's SHA-256, "
+				  "or insecure_no_digest to trust whatever comes");
+	return check_base(daemon, p, *ret_name, err);
+}
+
+/* Makes the row and the job; the descriptor is taken. */
+static int
+begin_add(struct call *call, const struct image_add_params *p, const char *name,
+	  const struct origin *origin, struct vn_error *err)
+{
+	struct daemon *daemon = call_daemon(call);
+	vn_autofree char *source = origin->url ? public_url(origin->url)
+				   : vn_strdup(origin->shown ? origin->shown : "(passed file)");
+	struct image *image = image_new(daemon, name, source);
+	json_t *job;
+
+	image->base = vn_strdup(p->base);
+	image_set_state(image, IMAGE_FETCHING, NULL);
+	if (origin->fd >= 0)
+		image_give_fd(daemon, name, origin->fd);
+	job = json_pack("{ss ss ss? si}", "image", name, "sha256", p->sha256 ? p->sha256 : "", "url",
+			origin->url, "format", p->format);
+	if (job_answer(call, &p->change, &verb_image_add, job, err) == 0 && image->lock.holder)
+		return 0;
+	if (!image->lock.holder)
+		image_remove_object(image);
+	return err->code == VN_OK ? 0 : -1;
 }
 
 int
 handle_image_add(struct call *call, const void *params, struct vn_error *err)
 {
 	const struct image_add_params *p = params;
-	struct daemon *daemon = call_daemon(call);
-	vn_autofree char *source = NULL;
-	vn_autoclose int fd = -1;
-	struct image *image;
-	json_t *job;
+	struct origin origin;
+	const char *name = NULL;
 	int met;
 
-	if (!p->sha256 && !p->insecure_no_digest)
-		return vn_fail_at(err, "/sha256", VN_E_INVALID, "missing: give the archive's SHA-256, "
-				  "or insecure_no_digest to trust whatever comes");
-	if (open_source(call, p, &fd, err) < 0)
+	if (check_params(call_daemon(call), p, &name, err) < 0
+	    || open_source(call, p, &origin, err) < 0)
 		return -1;
-	met = meet_existing(call, p, err);
-	if (met)
-		return met < 0 ? -1 : 0;
-	source = p->url ? public_url(p->url) : vn_strdup(p->file ? p->file : "(passed file)");
-	image = image_new(daemon, p->name, source);
-	image_set_state(image, IMAGE_FETCHING, NULL);
-	if (fd >= 0)
-		image_give_fd(daemon, p->name, vn_take_fd(&fd));
-	job = json_pack("{ss ss ss?}", "image", p->name, "sha256", p->sha256 ? p->sha256 : "", "url",
-			p->url);
-	if (job_answer(call, &p->change, &verb_image_add, job, err) == 0 && image->lock.holder)
-		return 0;
-	if (!image->lock.holder)
-		image_remove_object(image);
-	return err->code == VN_OK ? 0 : -1;
+	met = meet_existing(call, p, name, err);
+	if (met == 0)
+		return begin_add(call, p, name, &origin, err);
+	if (origin.fd >= 0)
+		close(origin.fd);
+	return met < 0 ? -1 : 0;
 }
 
 int
@@ -140,7 +250,7 @@ handle_image_list(struct call *call, const void *params, struct vn_error *err)
 	(void)params;
 	(void)err;
 	vn_list_each(struct image, image, &call_daemon(call)->model->images, link)
-		json_array_append_new(images, image_object(image));
+		json_array_append_new(images, image_object(image, false));
 	call_reply(call, json_pack("{so}", "images", images));
 	return 0;
 }
@@ -160,8 +270,23 @@ handle_image_get(struct call *call, const void *params, struct vn_error *err)
 
 	if (find(call, p->image, &image, err) < 0)
 		return -1;
-	call_reply(call, image_object(image));
+	call_reply(call, image_object(image, true));
 	return 0;
+}
+
+/* Names the images that are layers on this one, as many as a sentence bears. */
+static int
+fail_dependants(const struct image *image, struct vn_error *err)
+{
+	char names[200] = "";
+	size_t length = 0;
+
+	vn_list_each(struct image, other, &image->daemon->model->images, link)
+		if (other->base && strcmp(other->base, image->name) == 0 && length < sizeof(names) - 1)
+			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s'%s'",
+						   length ? ", " : "", other->name);
+	return vn_fail_at(err, "/image", VN_E_STATE, "image '%s' is the base of %s; remove %s first",
+			  image->name, names, strchr(names, ',') ? "them" : "that one");
 }
 
 int
@@ -177,6 +302,19 @@ handle_image_remove(struct call *call, const void *params, struct vn_error *err)
 	if (users)
 		return vn_fail_at(err, "/image", VN_E_STATE, "%u vnodes use image '%s'; destroy them "
 				  "first", users, p->image);
+	if (image_dependant(image))
+		return fail_dependants(image, err);
 	return job_answer(call, &p->change, &verb_image_remove,
 			  json_pack("{ss}", "image", p->image), err);
+}
+
+int
+handle_image_prune(struct call *call, const void *params, struct vn_error *err)
+{
+	const struct image_prune_params *p = params;
+
+	return job_answer(call, &p->change, &verb_image_prune,
+			  json_pack("{sI sI sb}", "older_than_us",
+				    (json_int_t)(p->older_than_ns / 1000), "keep_bytes",
+				    (json_int_t)p->keep_bytes, "dry_run", p->dry_run), err);
 }

@@ -1,6 +1,8 @@
 /* Loading the model, and what spans its nouns. */
 #include "daemon/model_inner.h"
 
+#include "daemon/download.h"
+
 static void
 on_topology_row(void *arg, struct store_row *row)
 {
@@ -25,6 +27,7 @@ model_open(struct daemon *daemon, struct model **ret, struct vn_error *err)
 	vn_list_init(&model->vnodes);
 	vn_list_init(&model->lans);
 	vn_list_init(&model->images);
+	vn_list_init(&model->downloads);
 	*ret = model;			/* the loaders reach it through the daemon */
 	if (store_read(daemon->store, on_topology_row, daemon, err,
 		       "SELECT id, name, document FROM topologies ORDER BY id", "") < 0 ||
@@ -49,6 +52,7 @@ model_close(struct model *model)
 		topology_free(topology);
 	vn_list_each_safe(struct image, image, &model->images, link)
 		image_free(image);
+	downloads_close(model);
 	table_fini(&model->vnodes_by_vmid);
 	table_fini(&model->vnodes_by_uuid);
 	table_fini(&model->lans_by_id);

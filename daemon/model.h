@@ -115,8 +115,12 @@ struct image {
 	char sha256[65];		/* of the archive; "" not known yet */
 	char *source;			/* where it came from, without credentials */
 	enum image_state state;
-	uint64_t bytes;			/* unpacked */
-	int64_t added_us;
+	uint64_t bytes;			/* that it takes, unpacked */
+	uint64_t archive_bytes, virtual_bytes;
+	int format;			/* enum image_format; IMAGE_DETECT: not known yet */
+	char *base;			/* name of the image that it is a layer on; NULL */
+	char coming[65];		/* digest that its job is unpacking; "" none */
+	int64_t added_us, used_us;
 	char *error;			/* why it failed; NULL */
 	struct job_lock lock;
 	struct vn_list link;
@@ -125,6 +129,8 @@ struct image {
 struct model {
 	struct daemon *daemon;
 	struct vn_list topologies, vnodes, lans, images;
+	struct vn_list downloads;	/* daemon/download.h */
+	uint64_t images_used;		/* bytes of all images; raised by workers, atomically */
 	struct table vnodes_by_vmid, vnodes_by_uuid, lans_by_id, topologies_by_name, images_by_name;
 	int64_t last_vmid, last_lan, last_topology;
 };
@@ -206,9 +212,20 @@ struct image *image_find(const struct daemon *daemon, const char *name);
 struct image *image_new(struct daemon *daemon, const char *name, const char *source);
 void image_remove_object(struct image *image);
 void image_set_state(struct image *image, enum image_state state, const char *error);
-json_t *image_object(const struct image *image);
+/* full: with its layers and its users, for image.get. */
+json_t *image_object(const struct image *image, bool full);
 /* Number of vnodes that were made from it or name it. */
 unsigned image_users(const struct image *image);
+/* An image that is a layer on this one; NULL: none. */
+struct image *image_dependant(const struct image *image);
+/* A vnode is being made from it. */
+void image_touch(struct image *image);
+/* Whether a backend's guests can run from such an image: VN_E_UNSUPPORTED at /image if not. */
+int image_check_kind(const struct image *image, const char *backend, struct vn_error *err);
+/* Bytes that images may still take by image_storage; UINT64_MAX without such a limit. */
+uint64_t image_storage_left(const struct daemon *daemon);
+/* Sums up anew what images take; while one is unpacked, its own count is what holds. */
+void image_recount(struct daemon *daemon);
 /* Whether a vnode's disk or an image in the table needs this digest. */
 bool image_digest_is_used(const struct daemon *daemon, const char *sha256);
 

@@ -91,6 +91,10 @@ step_resolve(struct job *job, void *ctx, struct vn_error *err)
 			   image && image->error ? image->error : "");
 		return STEP_FAILED;
 	}
+	if (image_check_kind(image, vnode->spec.backend ? vnode->spec.backend
+			     : job->daemon->config.default_backend, err) < 0)
+		return STEP_FAILED;
+	image_touch(image);
 	snprintf(vnode->image_sha256, sizeof(vnode->image_sha256), "%s", image->sha256);
 	vnode_record(vnode);
 	task->disk_spec.image_sha256 = vn_arena_strdup(&task->arena, image->sha256);

@@ -45,7 +45,9 @@ static const char tables[] =
 
 	"CREATE TABLE images ("
 	" name TEXT PRIMARY KEY, sha256 TEXT, source TEXT, state INTEGER NOT NULL,"
-	" bytes INTEGER NOT NULL, added INTEGER NOT NULL, error TEXT) WITHOUT ROWID;"
+	" bytes INTEGER NOT NULL, added INTEGER NOT NULL, error TEXT,"
+	" format INTEGER NOT NULL DEFAULT 1, base TEXT, archive_bytes INTEGER NOT NULL DEFAULT 0,"
+	" virtual_bytes INTEGER NOT NULL DEFAULT 0, used INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 
 	"CREATE TABLE jobs ("
 	" id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, method TEXT NOT NULL,"
@@ -68,6 +70,12 @@ static const char tables[] =
 static const struct store_migration migrations[] = {
 	{ 1, "ALTER TABLE lans ADD COLUMN spec TEXT" },
 	{ 2, SCHEDULE_TABLE },
+	/* Every image of that time was a tar archive. */
+	{ 3, "ALTER TABLE images ADD COLUMN format INTEGER NOT NULL DEFAULT 1;"
+	     "ALTER TABLE images ADD COLUMN base TEXT;"
+	     "ALTER TABLE images ADD COLUMN archive_bytes INTEGER NOT NULL DEFAULT 0;"
+	     "ALTER TABLE images ADD COLUMN virtual_bytes INTEGER NOT NULL DEFAULT 0;"
+	     "ALTER TABLE images ADD COLUMN used INTEGER NOT NULL DEFAULT 0" },
 };
 
 const struct store_schema store_schema = {

@@ -366,15 +366,39 @@ remove_net(struct recover_task *task, const struct net_found *gone, struct vn_er
 		task->removed++;
 }
 
+/* An image can go when the layers on it have gone: as long as one goes, another look is worth it. */
+static void
+remove_images(struct recover_task *task, struct vn_error *err)
+{
+	size_t left = 0, before;
+
+	for (size_t i = 0; i < task->n_disk_gone; i++)
+		left += task->disk_gone[i].kind == DISK_IMAGE;
+	do {
+		before = left;
+		for (size_t i = 0; i < task->n_disk_gone; i++) {
+			struct disk_found *gone = &task->disk_gone[i];
+
+			if (gone->kind != DISK_IMAGE
+			    || task->disk->ops->image_remove(task->disk, gone->name, err) < 0)
+				continue;
+			gone->kind = DISK_TRASH;
+			task->removed++;
+			left--;
+		}
+	} while (left > 0 && left < before);
+	if (left > 0)
+		vn_log_warning("host", "%zu images that no one owns cannot be removed: %s", left,
+			       err->text);
+}
+
 static void
 remove_disk(struct recover_task *task, const struct disk_found *gone, struct vn_error *err)
 {
 	struct disk_spec spec = { .vmid = gone->vmid };
 	int status = 0;
 
-	if (gone->kind == DISK_IMAGE)
-		status = task->disk->ops->image_remove(task->disk, gone->name, err);
-	else if (gone->kind == DISK_MOUNT)
+	if (gone->kind == DISK_MOUNT)
 		status = task->disk->ops->unmount(task->disk, &spec, err);
 	else
 		status = task->disk->ops->destroy(task->disk, &spec, err);
@@ -408,8 +432,9 @@ step_sweep(struct job *job, void *ctx, struct vn_error *err)
 	for (size_t i = 0; i < task->n_net_gone; i++)
 		remove_net(task, &task->net_gone[i], &why);
 	for (size_t i = 0; i < task->n_disk_gone; i++)
-		if (task->disk_gone[i].kind != DISK_MOUNT)
+		if (task->disk_gone[i].kind == DISK_VNODE)
 			remove_disk(task, &task->disk_gone[i], &why);
+	remove_images(task, &why);
 	if (task->trash && task->disk->ops->empty_trash(task->disk, &why) < 0)
 		vn_log_warning("host", "%s", why.text);
 	return STEP_DONE;

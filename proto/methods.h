@@ -58,6 +58,7 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(image_list,        "image.list",        VIEWER,   0, no_params,              images,    "List images") \
 	X(image_get,         "image.get",         VIEWER,   0, image_params,           image,     "Show an image") \
 	X(image_remove,      "image.remove",      OPERATOR, METHOD_CHANGES, image_change_params, job, "Remove an image that no vnode uses") \
+	X(image_prune,       "image.prune",       OPERATOR, METHOD_CHANGES, image_prune_params, job, "Remove images that nothing uses") \
 	X(job_list,          "job.list",          VIEWER,   0, job_list_params,        jobs,      "List jobs") \
 	X(job_get,           "job.get",           VIEWER,   0, job_params,             job_full,  "Show a job with its steps") \
 	X(job_wait,          "job.wait",          VIEWER,   0, job_wait_params,        job_full,  "Wait for a job to end") \

@@ -10,6 +10,7 @@
 #include "proto/objects.h"
 
 const char *const stdio_words[] = { "fds", "capture", NULL };
+const char *const image_format_words[] = { "detect", "tar", "raw", "qcow2", NULL };
 
 /* ---- forms ---- */
 
@@ -30,6 +31,8 @@ check_url(const char *text, struct vn_error *err)
 		scheme = 7;
 	else if (strncmp(text, "https://", 8) == 0)
 		scheme = 8;
+	else if (strncmp(text, "file:", 5) == 0)
+		return text[5] ? 0 : vn_fail(err, VN_E_INVALID, "a file: URL without a path");
 	for (const char *at = text; *at; at++)
 		if (*at <= ' ' || *at == 0x7f)
 			scheme = 0;
@@ -72,7 +75,7 @@ check_vnode_field(const char *text, struct vn_error *err)
 }
 
 static const struct form form_variable = { "NAME=VALUE", "^[^=]+=", check_variable };
-static const struct form form_url = { "http or https URL", "^https?://[^/ ]", check_url };
+static const struct form form_url = { "http, https or file URL", "^(https?://[^/ ]|file:.)", check_url };
 static const struct form form_state = {
 	"state",
 	"^(absent|creating|stopped|mounted|booting|running|paused|stopping|destroying|failed)$",
@@ -292,19 +295,36 @@ const struct field image_change_params_fields[] = {
 };
 
 const struct field image_add_params_fields[] = {
-	{ "name", "name of the image", FIELD_STRING, FIELD_REQUIRED, AT(image_add_params, name),
+	{ "image", "name of the image", FIELD_STRING, 0, AT(image_add_params, image),
 	  .form = &form_name },
-	{ "url", "where to fetch it", FIELD_STRING, 0, AT(image_add_params, url),
-	  .form = &form_url },
-	{ "file", "its file below the configured import_dir", FIELD_STRING, 0,
-	  AT(image_add_params, file), 1 },
+	{ "name", "the same: an older word", FIELD_STRING, 0, AT(image_add_params, name),
+	  .form = &form_name },
+	{ "url", "where to fetch it; file: below the configured import_dir", FIELD_STRING, 0,
+	  AT(image_add_params, url), .form = &form_url },
+	{ "source", "its file below the configured import_dir", FIELD_STRING, 0,
+	  AT(image_add_params, source), 1 },
+	{ "file", "the same: an older word", FIELD_STRING, 0, AT(image_add_params, file), 1 },
 	{ "fd", "index of the descriptor that came with the request", FIELD_INT, 0,
 	  AT(image_add_params, fd), 0, PROTOCOL_FDS_MAX - 1, -1 },
 	{ "sha256", "digest of the file; required unless insecure_no_digest", FIELD_STRING, 0,
 	  AT(image_add_params, sha256), .form = &form_sha256 },
 	{ "insecure_no_digest", "take whatever arrives", FIELD_BOOL, 0,
 	  AT(image_add_params, insecure_no_digest) },
+	{ "format", "what the file is; found out unless given", FIELD_WORD, 0,
+	  AT(image_add_params, format), .words = image_format_words },
+	{ "base", "image that it is a layer on", FIELD_STRING, 0, AT(image_add_params, base),
+	  .form = &form_name },
 	CHANGE(image_add_params),
+	{ 0 }
+};
+
+const struct field image_prune_params_fields[] = {
+	{ "older_than", "only images not used for so long", FIELD_TIME, 0,
+	  AT(image_prune_params, older_than_ns) },
+	{ "keep_bytes", "stop when all images take no more than this", FIELD_SIZE, 0,
+	  AT(image_prune_params, keep_bytes) },
+	{ "dry_run", "remove nothing, only tell", FIELD_BOOL, 0, AT(image_prune_params, dry_run) },
+	CHANGE(image_prune_params),
 	{ 0 }
 };
 

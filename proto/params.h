@@ -150,12 +150,21 @@ struct image_change_params {		/* .remove */
 
 struct image_add_params {
 	struct change_params change;
-	const char *name;
-	const char *url;		/* http(s); or NULL with fd or file */
-	const char *file;		/* below import_dir */
+	const char *image, *name;	/* exactly one: `name` is an older word for `image` */
+	const char *url;		/* http, https or file; or NULL with fd or source */
+	const char *source, *file;	/* below import_dir; `file` is an older word for `source` */
 	int64_t fd;			/* index of the passed descriptor; -1: none */
 	const char *sha256;		/* required unless insecure_no_digest */
 	bool insecure_no_digest;
+	int format;			/* index into image_format_words; 0: detected */
+	const char *base;		/* image that it is a layer on; NULL: none */
+};
+
+struct image_prune_params {
+	struct change_params change;
+	uint64_t older_than_ns;		/* 0: any */
+	uint64_t keep_bytes;		/* 0: none */
+	bool dry_run;
 };
 
 struct job_params {			/* .get */
@@ -216,6 +225,9 @@ extern const struct field topology_plan_params_fields[];
 extern const struct field image_params_fields[];
 extern const struct field image_change_params_fields[];
 extern const struct field image_add_params_fields[];
+extern const struct field image_prune_params_fields[];
+/* What an image may be, as in the backends' enum image_format; the first: it is found out. */
+extern const char *const image_format_words[];
 extern const struct field job_params_fields[];
 extern const struct field job_wait_params_fields[];
 extern const struct field job_list_params_fields[];

@@ -241,10 +241,11 @@ static int
 unpack(const char *path, const bool *cancelled)
 {
 	const struct unpack_limits limits = { 1 << 30, 100000 };
-	uint64_t progress = 0, bytes;
+	const struct image_spec spec = { .path = path, .sha256 = m.sha256 };
+	struct image_facts facts;
+	uint64_t progress = 0;
 
-	return rig->disk->image_unpack(m.disk, path, m.sha256, &limits, cancelled, &progress, &bytes,
-				       &err);
+	return rig->disk->image_unpack(m.disk, &spec, &limits, cancelled, &progress, &facts, &err);
 }
 
 static const bool going_on = false, called_off = true;
@@ -641,16 +642,15 @@ on_progress(void *arg, uint64_t done, uint64_t total)
 }
 
 static void
-on_fetched(void *arg, const char *sha256, uint64_t bytes, const struct vn_error *failure)
+on_fetched(void *arg, const struct fetch_result *result, const struct vn_error *failure)
 {
 	struct download *download = arg;
 
 	ck_assert(!download->done);
-	ck_assert((sha256 == NULL) == (failure != NULL));
-	if (sha256)
-		snprintf(download->sha256, sizeof(download->sha256), "%s", sha256);
+	ck_assert((result->sha256[0] == '\0') == (failure != NULL));
+	snprintf(download->sha256, sizeof(download->sha256), "%s", result->sha256);
 	download->code = failure ? failure->code : VN_OK;
-	download->bytes = bytes;
+	download->bytes = result->bytes;
 	download->done = true;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -45,7 +46,7 @@ files_sync_folder(const char *path, struct vn_error *err)
 }
 
 static int
-write_synced(const char *path, const json_t *json, struct vn_error *err)
+write_new(const char *path, const json_t *json, bool is_synced, struct vn_error *err)
 {
 	vn_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
@@ -53,17 +54,17 @@ write_synced(const char *path, const json_t *json, struct vn_error *err)
 		return vn_fail_errno(err, errno, "write %s", path);
 	if (json_dumpfd(json, fd, JSON_COMPACT | JSON_SORT_KEYS) < 0)
 		return vn_fail_errno(err, errno ? errno : EIO, "write %s", path);
-	if (fsync(fd) < 0)
+	if (is_synced && fsync(fd) < 0)
 		return vn_fail_errno(err, errno, "sync %s", path);
 	return 0;
 }
 
-int
-files_write_json(const char *path, const json_t *json, struct vn_error *err)
+static int
+write_json(const char *path, const json_t *json, bool is_synced, struct vn_error *err)
 {
 	vn_autofree char *new_path = vn_format("%s.new", path);
 
-	if (write_synced(new_path, json, err) < 0) {
+	if (write_new(new_path, json, is_synced, err) < 0) {
 		unlink(new_path);
 		return -1;
 	}
@@ -73,6 +74,18 @@ files_write_json(const char *path, const json_t *json, struct vn_error *err)
 		return -1;
 	}
 	return 0;
+}
+
+int
+files_write_json(const char *path, const json_t *json, struct vn_error *err)
+{
+	return write_json(path, json, true, err);
+}
+
+int
+files_write_note(const char *path, const json_t *json, struct vn_error *err)
+{
+	return write_json(path, json, false, err);
 }
 
 json_t *

@@ -18,6 +18,9 @@ int files_sync_folder(const char *path, struct vn_error *err);
  */
 int files_write_json(const char *path, const json_t *json, struct vn_error *err);
 
+/* The same for what a power cut may take: not synced, but whole or not there. */
+int files_write_note(const char *path, const json_t *json, struct vn_error *err);
+
 /*
  * Reads a file that files_write_json() made. Returns: NULL without an error where it is absent or no
  * JSON object; else to be released with json_decref().

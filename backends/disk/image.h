@@ -1,6 +1,7 @@
 #pragma once
 /*
- * The image store: <images>/<sha256>/root with the finished marker <images>/<sha256>/finished.
+ * The image store: <images>/<sha256>/root, or …/disk, with the finished marker
+ * <images>/<sha256>/finished.
  * Unpacking goes on in <images>/<sha256>.partial-<random>, whose folder is locked (flock) as long as
  * someone works in it: a partial image without a lock is a left-over.
  */
@@ -8,7 +9,8 @@
 #include "backends/backend.h"
 
 struct image_info {			/* what the finished marker says */
-	uint64_t bytes, entries;
+	struct image_facts facts;
+	bool is_opaque;			/* a layer that hides all of its base */
 };
 
 /* Whether `sha256` is 64 lower-case hexadecimal digits: also what makes it safe as a file name. */
@@ -18,9 +20,9 @@ int image_name_check(const char *sha256, struct vn_error *err);
 bool image_is_finished(const char *images, const char *sha256, struct image_info *ret);
 
 /* disk_ops.image_unpack. */
-int image_unpack(const char *images, const char *trash, const char *path, const char *sha256,
+int image_unpack(const char *images, const char *trash, const struct image_spec *spec,
 		 const struct unpack_limits *limits, const bool *cancelled,
-		 uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err);
+		 uint64_t *progress_bytes, struct image_facts *ret, struct vn_error *err);
 
 /* Deletes every partial image that nobody is working on. */
 int image_remove_partial(const char *images, const char *trash, struct vn_error *err);

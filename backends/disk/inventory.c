@@ -37,7 +37,7 @@ classify_image(const struct overlay *overlay, const char *name, struct disk_foun
 	ret->kind = DISK_IMAGE_PARTIAL;
 	if (image_is_finished(overlay->images, name, &info)) {
 		ret->kind = DISK_IMAGE;
-		ret->bytes = info.bytes;
+		ret->facts = info.facts;
 	}
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return true;

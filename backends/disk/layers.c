@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "backends/backend.h"
 #include "backends/disk/apart.h"
 #include "proto/base/mem.h"
 
@@ -46,7 +47,7 @@ static const struct option {
 struct assembly {
 	const struct layers_spec *spec;
 	int workshop;
-	int lower, disk;		/* detached copies of the layers */
+	int lowers[IMAGE_LAYERS_MAX], disk;	/* detached copies of the layers */
 	int overlay;			/* the result */
 	bool shifted;
 	uid_t uid;			/* guest root as the layers show it */
@@ -139,8 +140,10 @@ copy_layers(struct assembly *assembly, struct vn_error *err)
 		if (userns < 0)
 			return vn_fail_errno(err, errno, "open the user namespace %s", spec->userns);
 	}
-	if (copy_layer(spec->lower, userns, MOUNT_ATTR_RDONLY, &assembly->lower, err) < 0
-	    || copy_layer(spec->disk, userns, 0, &assembly->disk, err) < 0)
+	for (size_t i = 0; i < spec->n_lowers; i++)
+		if (copy_layer(spec->lowers[i], userns, MOUNT_ATTR_RDONLY, &assembly->lowers[i], err) < 0)
+			return -1;
+	if (copy_layer(spec->disk, userns, 0, &assembly->disk, err) < 0)
 		return -1;
 	if (fstatat(assembly->disk, "work", &root, AT_SYMLINK_NOFOLLOW) < 0)
 		return vn_fail_errno(err, errno, "look at %s/work", spec->disk);
@@ -182,10 +185,12 @@ fail_overlay(int fs, const struct layers_spec *spec, struct vn_error *err)
 	return vn_fail_errno(err, sys, "make an overlay on %s %s", spec->disk, reason);
 }
 
+/* In the folder where the layers are attached: an option takes 255 characters, so names are short. */
 static int
-make_overlay(struct assembly *assembly, const char *lower, const char *disk, struct vn_error *err)
+make_overlay(struct assembly *assembly, struct vn_error *err)
 {
-	vn_autofree char *upper = vn_format("%s/upper", disk), *work = vn_format("%s/work", disk);
+	char lowers[4 * IMAGE_LAYERS_MAX] = "";
+	size_t length = 0;
 	vn_autoclose int fs = fsopen("overlay", FSOPEN_CLOEXEC);
 
 	if (fs < 0 && errno == ENODEV)
@@ -193,10 +198,13 @@ make_overlay(struct assembly *assembly, const char *lower, const char *disk, str
 			       "'overlay'");
 	if (fs < 0)
 		return vn_fail_errno(err, errno, "open overlayfs");
+	for (size_t i = 0; i < assembly->spec->n_lowers; i++)
+		length += (size_t)snprintf(lowers + length, sizeof(lowers) - length, "%s%zu",
+					   i ? ":" : "", i);
 	if (set_option(fs, "source", assembly->spec->source, err) < 0
-	    || set_option(fs, "lowerdir", lower, err) < 0
-	    || set_option(fs, "upperdir", upper, err) < 0
-	    || set_option(fs, "workdir", work, err) < 0)
+	    || set_option(fs, "lowerdir", lowers, err) < 0
+	    || set_option(fs, "upperdir", "disk/upper", err) < 0
+	    || set_option(fs, "workdir", "disk/work", err) < 0)
 		return -1;
 	for (size_t i = 0; i < VN_COUNT(options); i++)
 		if (set_option(fs, options[i].key, options[i].value, err) < 0)
@@ -228,36 +236,66 @@ clear_place(const char *place)
 	rmdir(place);
 }
 
+static int
+attach_layers(struct assembly *assembly, struct vn_error *err)
+{
+	for (size_t i = 0; i < assembly->spec->n_lowers; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%zu", i);
+		if (attach_layer(assembly->lowers[i], name, err) < 0)
+			return -1;
+	}
+	return attach_layer(assembly->disk, "disk", err);
+}
+
+static void
+clear_folder(const struct assembly *assembly, const char *folder)
+{
+	for (size_t i = 0; i < assembly->spec->n_lowers; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%zu", i);
+		clear_place(name);
+	}
+	clear_place("disk");
+	if (chdir("/") == 0)
+		rmdir(folder);
+}
+
 /* On a thread of its own: in the workshop, as the guest's root. */
 static int
 assemble_inside(void *arg, struct vn_error *err)
 {
 	static atomic_uint last;	/* several workers may be in the workshop at once */
 	struct assembly *assembly = arg;
-	unsigned n = atomic_fetch_add(&last, 1);
-	vn_autofree char *lower = vn_format("/l%u", n), *disk = vn_format("/d%u", n);
+	vn_autofree char *folder = vn_format("/%u", atomic_fetch_add(&last, 1));
 	int result = -1;
 
 	if (copy_layers(assembly, err) < 0)
 		return -1;
 	if (setns(assembly->workshop, CLONE_NEWNS) < 0)
 		return vn_fail_errno(err, errno, "enter the workshop");
-	if (attach_layer(assembly->lower, lower, err) == 0
-	    && attach_layer(assembly->disk, disk, err) == 0
+	if (mkdir(folder, 0700) < 0 || chdir(folder) < 0)
+		return vn_fail_errno(err, errno, "make %s in the workshop", folder);
+	if (attach_layers(assembly, err) == 0
 	    && (!assembly->shifted || apart_become_owner(assembly->uid, assembly->gid, err) == 0))
-		result = make_overlay(assembly, lower, disk, err);
-	clear_place(lower);
-	clear_place(disk);
+		result = make_overlay(assembly, err);
+	clear_folder(assembly, folder);
 	return result;
 }
 
 int
 layers_assemble(int workshop, const struct layers_spec *spec, int *ret_fd, struct vn_error *err)
 {
-	struct assembly assembly = { .spec = spec, .workshop = workshop, .lower = -1, .disk = -1 };
-	int result = apart_run(assemble_inside, &assembly, err);
+	struct assembly assembly = { .spec = spec, .workshop = workshop, .disk = -1 };
+	int result;
 
-	vn_close_at(&assembly.lower);
+	for (size_t i = 0; i < IMAGE_LAYERS_MAX; i++)
+		assembly.lowers[i] = -1;
+	result = apart_run(assemble_inside, &assembly, err);
+	for (size_t i = 0; i < IMAGE_LAYERS_MAX; i++)
+		vn_close_at(&assembly.lowers[i]);
 	vn_close_at(&assembly.disk);
 	if (result == 0)
 		*ret_fd = assembly.overlay;

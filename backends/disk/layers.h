@@ -2,11 +2,13 @@
 /* An overlay of an image and a vnode's own folder, put together out of everyone's sight. */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proto/base/error.h"
 
 struct layers_spec {
-	const char *lower;		/* the image's root folder; never written */
+	const char *const *lowers;	/* root folders of the image's layers, the topmost first; never written */
+	size_t n_lowers;		/* 1…IMAGE_LAYERS_MAX */
 	const char *disk;		/* holds upper/ and work/ */
 	const char *userns;		/* path of a user namespace whose ids the layers are shown in, or NULL */
 	const char *source;		/* what mountinfo shows as the mount's source */

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backends/disk/chain.h"
 #include "backends/disk/files.h"
 #include "backends/disk/folder.h"
 #include "backends/disk/image.h"
@@ -26,6 +27,7 @@
 #include "backends/disk/layers.h"
 #include "backends/disk/mounts.h"
 #include "backends/disk/trash.h"
+#include "proto/base/arena.h"
 #include "proto/base/mem.h"
 
 #define BUSY_TRIES   50
@@ -208,27 +210,28 @@ overlay_host_down(struct disk *disk, struct vn_error *err)
 /* ---- images ---------------------------------------------------------------------------------- */
 
 static int
-overlay_image_unpack(struct disk *disk, const char *path, const char *sha256,
+overlay_image_unpack(struct disk *disk, const struct image_spec *spec,
 		     const struct unpack_limits *limits, const bool *cancelled,
-		     uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err)
+		     uint64_t *progress_bytes, struct image_facts *ret, struct vn_error *err)
 {
 	const struct overlay *overlay = overlay_of(disk);
 
-	return image_unpack(overlay->images, overlay->trash, path, sha256, limits, cancelled,
-			    progress_bytes, ret_bytes, err);
+	return image_unpack(overlay->images, overlay->trash, spec, limits, cancelled,
+			    progress_bytes, ret, err);
 }
 
 static int
 overlay_image_check(struct disk *disk, const char *sha256, struct vn_error *err)
 {
+	const struct overlay *overlay = overlay_of(disk);
 	struct image_info info;
+	struct chain chain;
 
 	if (image_name_check(sha256, err) < 0)
 		return -1;
-	if (!image_is_finished(overlay_of(disk)->images, sha256, &info))
-		return vn_fail(err, VN_E_NOT_FOUND, "no image %.12s… is unpacked: add it again",
-			       sha256);
-	return 0;
+	if (image_is_finished(overlay->images, sha256, &info) && info.facts.format != IMAGE_TAR)
+		return 0;
+	return chain_read(overlay->images, sha256, &chain, err);
 }
 
 /* ---- disks ----------------------------------------------------------------------------------- */
@@ -242,7 +245,9 @@ root_path(const struct overlay *overlay, int64_t vmid)
 static int
 overlay_create(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
 {
-	if (overlay_image_check(disk, spec->image_sha256, err) < 0)
+	struct chain chain;
+
+	if (chain_read(overlay_of(disk)->images, spec->image_sha256, &chain, err) < 0)
 		return -1;
 	return folder_create(overlay_of(disk), spec, err);
 }
@@ -286,17 +291,26 @@ static int
 assemble(const struct overlay *overlay, const struct disk_spec *spec, const char *disk_folder,
 	 const char *target, struct vn_error *err)
 {
-	vn_autofree char *image = vn_format("%s/%s/root", overlay->images, spec->image_sha256);
+	const char *lowers[IMAGE_LAYERS_MAX];
 	vn_autofree char *tag = vn_format("vnoded:%s:%s", overlay->env->instance, spec->uuid);
-	const struct layers_spec layers = {
-		.lower = image, .disk = disk_folder, .userns = spec->userns, .source = tag,
-	};
+	struct layers_spec layers = { .lowers = lowers, .disk = disk_folder,
+				      .userns = spec->userns, .source = tag };
+	vn_autoarena arena = { 0 };
 	vn_autoclose int fd = -1;
+	struct chain chain;
 
 	if (overlay->workshop < 0) {
 		*err = overlay->workshop_err;
 		return -1;
 	}
+	if (chain_read(overlay->images, spec->image_sha256, &chain, err) < 0)
+		return -1;
+	for (size_t i = 0; i < chain.count; i++) {
+		vn_autofree char *path = vn_format("%s/%s/root", overlay->images, chain.sha256[i]);
+
+		lowers[i] = vn_arena_strdup(&arena, path);
+	}
+	layers.n_lowers = chain.count;
 	if (layers_assemble(overlay->workshop, &layers, &fd, err) < 0)
 		return -1;
 	if (mkdir(target, 0700) < 0 && errno != EEXIST)
@@ -363,7 +377,8 @@ overlay_image_remove(struct disk *disk, const char *sha256, struct vn_error *err
 	const struct overlay *overlay = overlay_of(disk);
 	vn_autofree char *path = vn_format("%s/%s", overlay->images, sha256);
 
-	if (image_name_check(sha256, err) < 0 || folder_check_unused(overlay, sha256, err) < 0)
+	if (image_name_check(sha256, err) < 0 || folder_check_unused(overlay, sha256, err) < 0
+	    || chain_check_unused(overlay->images, sha256, err) < 0)
 		return -1;
 	return trash_away(overlay->trash, path, "image", err);
 }

@@ -74,8 +74,9 @@ static int
 assemble_shifted(struct probe *probe, pid_t pid, struct vn_error *err)
 {
 	vn_autofree char *userns = vn_format("/proc/%d/ns/user", (int)pid);
+	const char *lower = probe->lower;
 	struct layers_spec spec = {
-		.lower = probe->lower, .disk = probe->folder, .userns = userns, .source = "vnoded",
+		.lowers = &lower, .n_lowers = 1, .disk = probe->folder, .userns = userns, .source = "vnoded",
 	};
 	vn_autoclose int fd = -1;
 
@@ -101,8 +102,9 @@ try_shifted(struct probe *probe, struct vn_error *err)
 static int
 try_plain(struct probe *probe, struct vn_error *err)
 {
+	const char *lower = probe->lower;
 	struct layers_spec spec = {
-		.lower = probe->lower, .disk = probe->folder, .source = "vnoded",
+		.lowers = &lower, .n_lowers = 1, .disk = probe->folder, .source = "vnoded",
 	};
 	vn_autoclose int fd = -1;
 

@@ -25,13 +25,15 @@
 
 #include "backends/disk/apart.h"
 #include "backends/disk/files.h"
+#include "backends/disk/unpack_check.h"
+#include "backends/disk/whiteout.h"
 #include "proto/base/mem.h"
 
 #define BUFFER_SIZE (256 * 1024)
-#define ID_MAX 65535			/* a vnode has 65,536 user and group ids */
+#define HOLE_SIZE 4096u			/* zeros of so many bytes are left out */
 #define DISK_FLAGS                                                                                 \
 	(ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL \
-	 | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SPARSE | ARCHIVE_EXTRACT_SECURE_NODOTDOT        \
+	 | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SECURE_NODOTDOT                                 \
 	 | ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
 
 struct unpack {
@@ -47,6 +49,7 @@ struct unpack {
 	const char *chunk;		/* what the tar reader was given last; owned by raw */
 	size_t chunk_size;
 	uint64_t given;			/* bytes it was given in all */
+	struct layer layer;
 	struct unpacked result;
 };
 
@@ -191,131 +194,6 @@ check_rest(struct unpack *unpack, struct vn_error *err)
 	return 0;
 }
 
-/* ---- what an image may hold ------------------------------------------------------------------ */
-
-/*
- * Where a path leads, by its text: the depth it ends at below the root when it starts at `depth`, or
- * -1 when it leaves the root on the way. Writes whether there was any ".." at all.
- */
-static int
-walk_path(const char *path, int depth, bool *ret_dotdot)
-{
-	*ret_dotdot = false;
-	for (const char *at = path; *at; at += strspn(at, "/")) {
-		size_t length = strcspn(at, "/");
-
-		if (length == 2 && at[0] == '.' && at[1] == '.') {
-			*ret_dotdot = true;
-			if (--depth < 0)
-				return -1;
-		} else if (length > 0 && !(length == 1 && at[0] == '.')) {
-			depth++;
-		}
-		at += length;
-	}
-	return depth;
-}
-
-static int
-check_path(const char *what, const char *path, struct vn_error *err)
-{
-	bool dotdot;
-
-	if (path[0] == '\0')
-		return vn_fail(err, VN_E_INVALID, "%s has no name", what);
-	if (strlen(path) >= PATH_MAX)
-		return vn_fail(err, VN_E_INVALID, "%s '%.60s…' is longer than %d bytes", what, path,
-			       PATH_MAX - 1);
-	walk_path(path, 0, &dotdot);
-	if (path[0] == '/')
-		return vn_fail(err, VN_E_INVALID, "%s '%.200s' has an absolute path", what, path);
-	if (dotdot)
-		return vn_fail(err, VN_E_INVALID, "%s '%.200s' has '..' in its path", what, path);
-	return 0;
-}
-
-/* A symbolic link may be absolute (it is so in the guest), but not climb above the root. */
-static int
-check_symlink(const char *path, const char *target, struct vn_error *err)
-{
-	bool dotdot;
-	int depth = target[0] == '/' ? 0 : walk_path(path, 0, &dotdot) - 1;
-
-	if (walk_path(target, depth < 0 ? 0 : depth, &dotdot) < 0)
-		return vn_fail(err, VN_E_INVALID, "the link '%.100s' leads outside the image, to "
-			       "'%.100s'", path, target);
-	return 0;
-}
-
-/* Attributes "trusted.*" steer overlayfs itself. No guest can set them, so no image needs them. */
-static int
-check_attributes(struct archive_entry *entry, struct vn_error *err)
-{
-	const char *name;
-	const void *value;
-	size_t size;
-
-	archive_entry_xattr_reset(entry);
-	while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
-		if (!strncmp(name, "trusted.", 8))
-			return vn_fail(err, VN_E_INVALID, "'%.200s' has the attribute %.60s, which "
-				       "an image may not hold", archive_entry_pathname(entry), name);
-	return 0;
-}
-
-static int
-check_owner(struct archive_entry *entry, struct vn_error *err)
-{
-	la_int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
-
-	if (uid < 0 || uid > ID_MAX || gid < 0 || gid > ID_MAX)
-		return vn_fail(err, VN_E_INVALID, "'%.200s' belongs to %lld:%lld, and a vnode has "
-			       "the ids 0 to %d only", archive_entry_pathname(entry),
-			       (long long)uid, (long long)gid, ID_MAX);
-	return 0;
-}
-
-static bool
-is_device(struct archive_entry *entry)
-{
-	mode_t type = archive_entry_filetype(entry);
-
-	return type == AE_IFCHR || type == AE_IFBLK;
-}
-
-/*
- * A vnode gets a /dev of its own, and root file systems as mmdebstrap makes them hold a few nodes
- * below dev/: those are left out. A device node anywhere else has no honest purpose.
- */
-static bool
-is_left_out(struct archive_entry *entry)
-{
-	const char *path = archive_entry_pathname(entry);
-
-	path += !strncmp(path, "./", 2) ? 2 : 0;
-	return is_device(entry) && !strncmp(path, "dev/", 4);
-}
-
-static int
-check_entry(struct archive_entry *entry, struct vn_error *err)
-{
-	const char *path = archive_entry_pathname(entry);
-	const char *hardlink = archive_entry_hardlink(entry);
-	const char *symlink = archive_entry_symlink(entry);
-
-	if (!path)
-		return vn_fail(err, VN_E_INVALID, "an entry's name is no valid UTF-8");
-	if (check_path("the entry", path, err) < 0)
-		return -1;
-	if (hardlink && check_path("the target of a hard link", hardlink, err) < 0)
-		return -1;
-	if (symlink && check_symlink(path, symlink, err) < 0)
-		return -1;
-	if (is_device(entry) && !is_left_out(entry))
-		return vn_fail(err, VN_E_INVALID, "'%.200s' is a device node outside dev/", path);
-	return check_owner(entry, err) < 0 || check_attributes(entry, err) < 0 ? -1 : 0;
-}
-
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static int
@@ -323,6 +201,80 @@ fail_write(struct unpack *unpack, const char *path, struct vn_error *err)
 {
 	/* What libarchive refuses for safety carries no useful errno; a full disk does. */
 	return vn_fail_archive(err, unpack->disk, VN_E_INVALID, "unpack '%.200s'", path);
+}
+
+/* Counts what is about to be written against the limits, before it is. */
+static int
+count_bytes(struct unpack *unpack, uint64_t size, struct vn_error *err)
+{
+	const struct unpack_limits *limits = unpack->limits;
+	uint64_t used = 0;
+
+	unpack->result.bytes += size;
+	if (limits->bytes && unpack->result.bytes > limits->bytes)
+		return vn_fail(err, VN_E_INVALID, "the image is larger than %llu bytes when unpacked: "
+			       "raise image_unpacked_limit if it is meant to be",
+			       (unsigned long long)limits->bytes);
+	if (limits->storage_used)
+		used = __atomic_add_fetch(limits->storage_used, size, __ATOMIC_RELAXED);
+	if (used > limits->storage_bytes && limits->storage_used)
+		return vn_fail(err, VN_E_LIMIT, "all images together would take more than "
+			       "image_storage (%llu bytes): remove some (vnodectl image prune) or "
+			       "raise it", (unsigned long long)limits->storage_bytes);
+	return files_check_room(unpack->folder, err);
+}
+
+static int
+count_entry(struct unpack *unpack, struct vn_error *err)
+{
+	uint64_t limit = unpack->limits->entries;
+
+	unpack->result.entries++;
+	if (limit && unpack->result.entries + unpack->layer.made > limit)
+		return vn_fail(err, VN_E_INVALID, "the image has more than %llu entries: raise "
+			       "image_entries if it is meant to", (unsigned long long)limit);
+	return files_check_room(unpack->folder, err);
+}
+
+/* Length of what begins at `data` and is all zeros (*ret_hole) or is not, in whole blocks of the file. */
+static size_t
+find_run(const char *data, size_t size, uint64_t offset, bool *ret_hole)
+{
+	size_t end = 0;
+
+	while (end < size) {
+		size_t block = HOLE_SIZE - (offset + end) % HOLE_SIZE;
+		bool hole;
+
+		block = block < size - end ? block : size - end;
+		hole = is_zero(data + end, block);
+		if (end == 0)
+			*ret_hole = hole;
+		else if (hole != *ret_hole)
+			break;
+		end += block;
+	}
+	return end;
+}
+
+/*
+ * Writes all but the zeros: libarchive seeks over what it is not given, and sets the size at the end. It
+ * could look for zeros itself, but then writes one block at a time.
+ */
+static int
+write_data(struct unpack *unpack, const char *data, size_t size, la_int64_t offset)
+{
+	while (size > 0) {
+		bool hole;
+		size_t run = find_run(data, size, (uint64_t)offset, &hole);
+
+		if (!hole && archive_write_data_block(unpack->disk, data, run, offset) != ARCHIVE_OK)
+			return -1;
+		data += run;
+		size -= run;
+		offset += (la_int64_t)run;
+	}
+	return 0;
 }
 
 static int
@@ -333,44 +285,51 @@ copy_data(struct unpack *unpack, const char *path, struct vn_error *err)
 	la_int64_t offset;
 	int result;
 
-	while ((result = archive_read_data_block(unpack->tar, &data, &size, &offset)) == ARCHIVE_OK) {
-		unpack->result.bytes += size;
-		if (unpack->limits->bytes && unpack->result.bytes > unpack->limits->bytes)
-			return vn_fail(err, VN_E_INVALID, "the image is larger than %llu bytes when "
-				       "unpacked: raise the limit if it is meant to be",
-				       (unsigned long long)unpack->limits->bytes);
-		if (files_check_room(unpack->folder, err) < 0)
+	while ((result = archive_read_data_block(unpack->tar, &data, &size, &offset)) == ARCHIVE_OK)
+		if (count_bytes(unpack, size, err) < 0)
 			return -1;
-		if (archive_write_data_block(unpack->disk, data, size, offset) != ARCHIVE_OK)
+		else if (write_data(unpack, data, size, offset) < 0)
 			return fail_write(unpack, path, err);
-	}
 	if (result != ARCHIVE_EOF)
 		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read '%.200s'", path);
 	return 0;
 }
 
 static int
-copy_entry(struct unpack *unpack, struct archive_entry *entry, struct vn_error *err)
+write_entry(struct unpack *unpack, struct archive_entry *entry, const char *path,
+	    struct vn_error *err)
 {
-	const char *path;
+	bool hides = archive_entry_filetype(entry) == AE_IFDIR
+		     && layer_is_hidden(&unpack->layer, path);
 
-	if (is_cancelled(unpack))
-		return vn_fail(err, VN_E_CANCELLED, "unpacking was cancelled");
-	if (++unpack->result.entries > unpack->limits->entries && unpack->limits->entries)
-		return vn_fail(err, VN_E_INVALID, "the image has more than %llu entries: raise the "
-			       "limit if it is meant to", (unsigned long long)unpack->limits->entries);
-	if (check_entry(entry, err) < 0)
-		return -1;
-	if (is_left_out(entry))
-		return 0;
-	path = archive_entry_pathname(entry);
 	if (archive_write_header(unpack->disk, entry) != ARCHIVE_OK)
 		return fail_write(unpack, path, err);
 	if (archive_entry_size(entry) > 0 && copy_data(unpack, path, err) < 0)
 		return -1;
 	if (archive_write_finish_entry(unpack->disk) != ARCHIVE_OK)
 		return fail_write(unpack, path, err);
-	return 0;
+	return hides ? layer_hide_below(path, err) : 0;
+}
+
+static int
+copy_entry(struct unpack *unpack, struct archive_entry *entry, struct vn_error *err)
+{
+	const char *path;
+	int is_whiteout;
+
+	if (is_cancelled(unpack))
+		return vn_fail(err, VN_E_CANCELLED, "unpacking was cancelled");
+	if (count_entry(unpack, err) < 0 || unpack_check(entry, err) < 0)
+		return -1;
+	if (unpack_is_left_out(entry))
+		return 0;
+	path = archive_entry_pathname(entry);
+	is_whiteout = layer_take_whiteout(&unpack->layer, path, err);
+	if (is_whiteout)
+		return is_whiteout < 0 ? -1 : 0;
+	if (layer_make_parents(&unpack->layer, path, err) < 0)
+		return -1;
+	return write_entry(unpack, entry, path, err);
 }
 
 /* Reads to the end of the archive, which must be there: a truncated file could end between entries. */
@@ -420,12 +379,15 @@ unpack_inside(void *arg, struct vn_error *err)
 		return vn_fail(err, VN_E_UNSUPPORTED, "the C library has no locale C.UTF-8");
 	uselocale(locale);
 	if (enter_folder(unpack->into, err) == 0
+	    && layer_begin(&unpack->layer, err) == 0
 	    && open_filters(unpack, err) == 0
 	    && open_tar(unpack, err) == 0)
 		result = copy_entries(unpack, err);
 	/* Closing sets the times and modes of folders, which had to wait for their contents. */
 	if (result == 0 && archive_write_close(unpack->disk) != ARCHIVE_OK)
 		result = fail_write(unpack, ".", err);
+	unpack->result.is_opaque = unpack->layer.is_opaque;
+	layer_fini(&unpack->layer);
 	if (result == 0)
 		snprintf(unpack->result.format, sizeof(unpack->result.format), "%s, %s",
 			 archive_format_name(unpack->tar), archive_filter_name(unpack->raw, 0));
@@ -455,20 +417,22 @@ open_file(const char *path, uint64_t *ret_size, int *ret_fd, struct vn_error *er
 }
 
 int
-unpack_archive(const char *path, const char *into, const struct unpack_limits *limits,
+unpack_archive(const struct unpack_spec *spec, const struct unpack_limits *limits,
 	       const bool *cancelled, uint64_t *progress_bytes, struct unpacked *ret,
 	       struct vn_error *err)
 {
 	vn_autofree char *buffer = vn_alloc(BUFFER_SIZE);
 	struct unpack unpack = {
-		.into = into, .limits = limits, .cancelled = cancelled,
+		.into = spec->into, .limits = limits, .cancelled = cancelled,
 		.progress_bytes = progress_bytes, .buffer = buffer,
+		.layer = { .bases = spec->bases, .n_bases = spec->n_bases },
 	};
-	vn_autoclose int fd = -1, folder = open(into, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	vn_autoclose int fd = -1, folder = open(spec->into, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int result;
 
 	if (folder < 0)
-		return vn_fail_errno(err, errno, "open the folder %s", into);
-	if (open_file(path, &unpack.size, &fd, err) < 0)
+		return vn_fail_errno(err, errno, "open the folder %s", spec->into);
+	if (open_file(spec->path, &unpack.size, &fd, err) < 0)
 		return -1;
 	unpack.fd = fd;
 	unpack.folder = folder;
@@ -478,7 +442,10 @@ unpack_archive(const char *path, const char *into, const struct unpack_limits *l
 	if (!unpack.raw || !unpack.tar || !unpack.disk)
 		abort();
 	archive_write_disk_set_options(unpack.disk, DISK_FLAGS);
-	if (apart_run(unpack_inside, &unpack, err) < 0)
+	result = apart_run(unpack_inside, &unpack, err);
+	if (result < 0 && limits->storage_used)
+		__atomic_sub_fetch(limits->storage_used, unpack.result.bytes, __ATOMIC_RELAXED);
+	if (result < 0)
 		return -1;
 	*ret = unpack.result;
 	return 0;

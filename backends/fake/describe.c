@@ -168,7 +168,8 @@ describe_images(const struct world *world, bool is_partial)
 	vn_list_each(struct image, image, &world->images, link)
 		if (image->is_partial == is_partial)
 			put(section, vn_strdup(image->sha256),
-			    json_pack("{s:I}", "bytes", (json_int_t)image->bytes));
+			    json_pack("{s:I, s:i, s:s}", "bytes", (json_int_t)image->facts.bytes, "format",
+					      image->facts.format, "base", image->facts.base));
 	return section;
 }
 

@@ -113,7 +113,7 @@ create(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 			       (long long)spec->vmid);
 	if (disk)
 		return 0;
-	if (fake_image_look(call, spec->image_sha256, err) < 0 || fake_disk_check_space(call, err) < 0)
+	if (fake_image_check_root(call, spec->image_sha256, err) < 0 || fake_disk_check_space(call, err) < 0)
 		return -1;
 	disk = vn_alloc(sizeof(*disk));
 	disk->vmid = spec->vmid;
@@ -134,7 +134,7 @@ renew(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 	vn_autofree char *name = vn_format("%lld", (long long)spec->vmid);
 
 	if (fake_disk_check_up(call, err) < 0 || check_own(call, spec, err) < 0 ||
-	    fake_image_look(call, spec->image_sha256, err) < 0 ||
+	    fake_image_check_root(call, spec->image_sha256, err) < 0 ||
 	    fake_disk_check_space(call, err) < 0)
 		return -1;
 	if (disk && disk->mount)
@@ -330,7 +330,7 @@ static void
 find_all(struct world *world, struct findings *found)
 {
 	vn_list_each(struct image, image, &world->images, link)
-		find(found, &(struct disk_found){ .bytes = image->bytes,
+		find(found, &(struct disk_found){ .facts = image->facts,
 			.kind = image->is_partial ? DISK_IMAGE_PARTIAL : DISK_IMAGE },
 		     image->sha256);
 	vn_list_each(struct vdisk, disk, &world->disks, link) {

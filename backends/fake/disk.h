@@ -14,9 +14,11 @@ int fake_disk_check_up(struct call *call, struct vn_error *err);
 int fake_disk_check_space(struct call *call, struct vn_error *err);
 
 /* disk_image.c: ops, and what image_check does inside of a call. */
-int fake_image_unpack(struct disk *self, const char *path, const char *sha256,
+int fake_image_unpack(struct disk *self, const struct image_spec *spec,
 		      const struct unpack_limits *limits, const bool *cancelled,
-		      uint64_t *progress_bytes, uint64_t *ret_bytes, struct vn_error *err);
+		      uint64_t *progress_bytes, struct image_facts *ret, struct vn_error *err);
 int fake_image_remove(struct disk *self, const char *sha256, struct vn_error *err);
 int fake_image_check(struct disk *self, const char *sha256, struct vn_error *err);
 int fake_image_look(struct call *call, const char *sha256, struct vn_error *err);
+/* The same, and that a root folder can be made from it. */
+int fake_image_check_root(struct call *call, const char *sha256, struct vn_error *err);

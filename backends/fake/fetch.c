@@ -93,13 +93,13 @@ write_file(const char *path, const void *data, size_t size, struct vn_error *err
 }
 
 static void
-end(struct fetch *fetch, const char *sha256, uint64_t bytes, const struct vn_error *err)
+end(struct fetch *fetch, const struct fetch_result *result, const struct vn_error *err)
 {
 	struct world *world = fetch->handle->world;
 
 	if (err)
 		unlink(fetch->path);
-	fetch->request.on_end(fetch->request.arg, sha256, bytes, err);
+	fetch->request.on_end(fetch->request.arg, result, err);
 	pthread_mutex_lock(&world->lock);
 	fetch_free(fetch);
 	pthread_mutex_unlock(&world->lock);
@@ -162,7 +162,7 @@ static void
 turn(struct handle *handle, void *arg)
 {
 	struct world *world = handle->world;
-	char sha256[DIGEST_TEXT];
+	struct fetch_result result = { 0 };
 	struct answer answer;
 	struct vn_error err;
 	struct fetch *fetch;
@@ -175,14 +175,15 @@ turn(struct handle *handle, void *arg)
 		goto out;
 	was_begun = fetch->has_begun;
 	if (advance(fetch, &answer, was_begun ? answer.size : answer.size / 2, &err) < 0) {
-		end(fetch, NULL, 0, &err);
+		end(fetch, &result, &err);
 	} else if (was_begun) {
 		struct digest *digest = digest_new();
 
 		digest_update(digest, answer.data, answer.size);
-		digest_print(digest, sha256);
+		digest_print(digest, result.sha256);
 		digest_free(digest);
-		end(fetch, sha256, answer.size, NULL);
+		result.bytes = answer.size;
+		end(fetch, &result, NULL);
 	} else {
 		pthread_mutex_lock(&world->lock);
 		post_turn(fetch);

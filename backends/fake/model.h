@@ -75,7 +75,7 @@ struct guest_watch {
 struct image {
 	struct vn_list link;
 	char *sha256;
-	uint64_t bytes;
+	struct image_facts facts;
 	bool is_partial;
 };
 

@@ -200,7 +200,7 @@ world_image(struct world *world, const char *sha256, uint64_t bytes)
 	struct image *image = vn_alloc(sizeof(*image));
 
 	image->sha256 = vn_strdup(sha256);
-	image->bytes = bytes;
+	image->facts = (struct image_facts){ .bytes = bytes, .format = IMAGE_TAR };
 	pthread_mutex_lock(&world->lock);
 	vn_list_append(&world->images, &image->link);
 	pthread_mutex_unlock(&world->lock);

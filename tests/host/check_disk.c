@@ -87,14 +87,20 @@ make_userns(void)
 }
 
 static int
-unpack(const char *archive, const char *sha256)
+unpack_image(const struct image_spec *image)
 {
 	struct unpack_limits limits = { .bytes = 1 << 20, .entries = 100 };
+	struct image_facts facts;
 	bool cancelled = false;
-	uint64_t progress = 0, bytes = 0;
+	uint64_t progress = 0;
 
-	return disk->ops->image_unpack(disk, archive, sha256, &limits, &cancelled, &progress, &bytes,
-				       &err);
+	return disk->ops->image_unpack(disk, image, &limits, &cancelled, &progress, &facts, &err);
+}
+
+static int
+unpack(const char *archive, const char *sha256)
+{
+	return unpack_image(&(struct image_spec){ .path = archive, .sha256 = sha256 });
 }
 
 static void

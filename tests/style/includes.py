@@ -31,7 +31,7 @@ LIBRARIES = [
     (r"libvirt/.*", ["backends/libvirt/", "tests/"]),
     (r"netlink/.*", ["backends/netlink/", "tests/"]),
     (r"nftables/.*", ["backends/nft/", "tests/"]),
-    (r"curl/.*", ["backends/disk/fetch.c"]),
+    (r"curl/.*", ["backends/disk/fetch"]),
     (r"archive(_entry)?\.h", ["backends/disk/", "tests/"]),
     (r"sqlite3\.h", ["daemon/store", "tests/"]),
     (r"event2/.*", ["daemon/loop.c"]),

@@ -127,9 +127,10 @@ tear_down(void)
 static int
 unpack(void)
 {
-	uint64_t bytes;
+	const struct image_spec spec = { .path = m.archive, .sha256 = m.sha256 };
+	struct image_facts facts;
 
-	return disk_fake.image_unpack(m.disk, m.archive, m.sha256, NULL, NULL, NULL, &bytes, &err);
+	return disk_fake.image_unpack(m.disk, &spec, NULL, NULL, NULL, &facts, &err);
 }
 
 static int
@@ -640,11 +641,11 @@ on_progress(void *arg, uint64_t done, uint64_t total)
 }
 
 static void
-on_fetched(void *arg, const char *sha256, uint64_t bytes, const struct vn_error *failure)
+on_fetched(void *arg, const struct fetch_result *result, const struct vn_error *failure)
 {
 	struct download *download = arg;
 
-	(void)sha256, (void)bytes;
+	(void)result;
 	download->code = failure ? failure->code : VN_OK;
 	download->done = true;
 }

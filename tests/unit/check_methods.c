@@ -34,7 +34,7 @@ static const struct {
 	{ "name", "a" },
 	{ "name or TOPOLOGY/NAME", "lab/a" },
 	{ "SHA-256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
-	{ "http or https URL", "https://example.org/x.tar" },
+	{ "http, https or file URL", "https://example.org/x.tar" },
 	{ "address", "10.0.0.1" },
 	{ "network", "10.0.0.0/8" },
 	{ "interface name", "eth1" },

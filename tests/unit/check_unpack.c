@@ -65,7 +65,9 @@ tear_down(void)
 static int
 unpack(void)
 {
-	return unpack_archive(archive, into, &limits, &cancelled, &progress, &unpacked, &err);
+	const struct unpack_spec spec = { .path = archive, .into = into };
+
+	return unpack_archive(&spec, &limits, &cancelled, &progress, &unpacked, &err);
 }
 
 static void

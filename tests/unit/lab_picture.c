@@ -84,9 +84,9 @@ picture_images(const struct model *model)
 	json_t *all = json_object();
 
 	vn_list_each(struct image, image, &model->images, link)
-		json_object_set_new(all, image->name, json_pack("{ss ss sI}", "state",
+		json_object_set_new(all, image->name, json_pack("{ss ss sI si ss?}", "state",
 			image_state_words[image->state], "sha256", image->sha256, "bytes",
-			(json_int_t)image->bytes));
+			(json_int_t)image->bytes, "format", image->format, "base", image->base));
 	return all;
 }
 
@@ -240,9 +240,12 @@ clean_images(struct lab *lab)
 	json_t *list = lab_result(lab, "image.list", NULL), *image;
 	size_t i;
 
-	json_array_foreach(json_object_get(list, "images"), i, image)
+	/* The newest first: a base goes after what is a layer on it. */
+	for (i = json_array_size(json_object_get(list, "images")); i-- > 0;) {
+		image = json_array_get(json_object_get(list, "images"), i);
 		lab_do(lab, "image.remove", "{sO sb}", "image", json_object_get(image, "name"), "wait",
 		       1);
+	}
 	json_decref(list);
 }
 

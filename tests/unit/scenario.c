@@ -16,6 +16,7 @@
 	"\"b\":{\"vcpus\":1}},\"lans\":{\"side\":{\"members\":{\"b\":{\"address\":" \
 	"\"10.2.0.2/24\"}}}}},\"prune\":true}"
 #define SECOND_URL "http://images/second"
+#define THIRD_URL  "http://images/third"
 
 static void
 ask(struct lab *lab, const char *method, const char *params)
@@ -111,6 +112,22 @@ second_image(struct lab *lab)
 }
 
 static void
+second_and_third_url(struct lab *lab)
+{
+	second_image(lab);
+	world_url(lab->world, THIRD_URL, "a layer", 7);
+}
+
+/* "third" on "second". */
+static void
+layers(struct lab *lab)
+{
+	second_and_third_url(lab);
+	ask(lab, "image.add", "{\"image\":\"third\",\"url\":\"" THIRD_URL "\",\"base\":\"second\","
+			      "\"insecure_no_digest\":true}");
+}
+
+static void
 pair_and_image(struct lab *lab)
 {
 	second_image(lab);
@@ -176,6 +193,12 @@ const struct scenario scenarios[] = {
 	{ "delete", pair, "topology.delete", "{\"topology\":\"pair\"}", FORWARD },
 	{ "image.add", second_url, "image.add", "{\"name\":\"second\",\"url\":\"" SECOND_URL "\","
 	  "\"insecure_no_digest\":true}", WHOLE },
+	{ "image.add layer", second_and_third_url, "image.add", "{\"image\":\"third\",\"url\":\""
+	  THIRD_URL "\",\"base\":\"second\",\"insecure_no_digest\":true}", WHOLE },
+	{ "image.add disk", second_and_third_url, "image.add", "{\"image\":\"third\",\"url\":\""
+	  THIRD_URL "\",\"format\":\"raw\",\"insecure_no_digest\":true}", WHOLE },
+	{ "image.remove layer", layers, "image.remove", "{\"image\":\"third\"}", FORWARD },
+	{ "image.prune", layers, "image.prune", "{}", FORWARD },
 	{ "image.remove", second_image, "image.remove", "{\"image\":\"second\"}", FORWARD },
 	{ "host.boot", pair_halted, "host.boot", "{}", FORWARD },
 	{ "host.halt", pair, "host.halt", "{}", FORWARD },
