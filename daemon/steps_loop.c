@@ -191,12 +191,12 @@ step_resources(struct job *job, void *ctx, struct vn_error *err)
 	sysinfo(&info);
 	total = (uint64_t)info.totalram * info.mem_unit;
 	if (task->guest.memory_bytes > total) {
-		vn_fail_at(err, "/memory", VN_E_LIMIT, "the host has %llu MiB of memory in all",
+		vn_fail_at(err, "/memory", VN_E_LIMIT, "the host has %llu MiB of memory in all: ask for less",
 			   (unsigned long long)(total >> 20));
 		return STEP_FAILED;
 	}
 	if (task->guest.vcpus > (unsigned)get_nprocs_conf()) {
-		vn_fail_at(err, "/vcpus", VN_E_LIMIT, "the host has %d processors",
+		vn_fail_at(err, "/vcpus", VN_E_LIMIT, "the host has %d processors: ask for fewer",
 			   get_nprocs_conf());
 		return STEP_FAILED;
 	}

@@ -50,9 +50,10 @@ join_namespaces(int guest, const struct job *job, struct vn_error *err)
 
 	if (process_namespace(job->request.guest, "user") != process_namespace(getpid(), "user"))
 		flags |= CLONE_NEWUSER;
-	if (setns(guest, flags) < 0)
-		return vn_fail_errno(err, errno, "join the guest's namespaces");
-	return 0;
+	if (setns(guest, flags) == 0)
+		return 0;
+	return errno == ESRCH ? vn_fail(err, VN_E_STATE, "the guest has ended")
+			      : vn_fail_errno(err, errno, "join the guest's namespaces");
 }
 
 static void __attribute__((noreturn))
