@@ -373,6 +373,38 @@ struct net_found {			/* one object of ours, as the kernel shows it */
 	bool up;
 };
 
+/* ---- what is to be there, for verify ---- */
+
+struct net_vnode {
+	struct ns_ref ns;
+	const struct port_spec *ports;	/* the control interface's among them */
+	size_t n_ports;
+	const struct route_spec *routes;
+	size_t n_routes;
+};
+
+struct net_spared {			/* a vnode of which nothing is said, neither missing nor surplus */
+	int64_t vmid;
+	struct vn_cidr to4, to6;	/* its control addresses; family 0 = none */
+};
+
+struct net_wanted {
+	const struct lan_spec *lans;
+	size_t n_lans;
+	const struct net_vnode *vnodes;
+	size_t n_vnodes;
+	const struct forward_spec *forwards;
+	size_t n_forwards;
+	const struct net_spared *spared;
+	size_t n_spared;
+	const int64_t *spared_lans;
+	size_t n_spared_lans;
+	bool whole;			/* all there is: the host's own things are looked at too, and
+					   what carries our tag and is not named here is a difference */
+	bool inside;			/* the vnodes' namespaces are looked into */
+};
+struct differences;			/* backends/difference.h */
+
 struct net;
 struct net_ops {
 	const char *name;
@@ -467,6 +499,19 @@ struct net_ops {
 	int (*probe)(struct net *self, const struct probe_spec *spec, const bool *cancelled,
 		     probe_progress_fn *progress, void *arg, struct probe_result *ret,
 		     struct vn_error *err);
+	/*
+	 * Compares all that is wanted with what the kernel has and appends each difference to *ret, also
+	 * when it fails. Changes nothing, and takes no lock that a change would wait for long.
+	 */
+	int (*verify)(struct net *self, const struct net_wanted *wanted, struct differences *ret,
+		      struct vn_error *err);
+	/*
+	 * loop: from now on on_change(arg) is called on the loop, never from inside, after something in
+	 * the fabric or of the uplink may have changed by a foreign hand; also after own changes that
+	 * cannot be told from such. To be called again after host_up, and with on_change NULL before
+	 * host_down; both end what was before.
+	 */
+	int (*watch)(struct net *self, watch_fn *on_change, void *arg, struct vn_error *err);
 };
 
 struct net {

@@ -51,6 +51,7 @@ const struct option_row option_rows[] = {
 	{ "prune", 0, OPTION_FLAG, AT(prune), NULL, 0, "destroy what the file no longer names" },
 	{ "seconds", 0, OPTION_COUNT, AT(seconds), "COUNT", OPERAND_TEXT,
 	  "for each of delay, loss and rate; 3 unless given" },
+	{ "repair", 0, OPTION_FLAG, AT(repair), NULL, 0, "mend what is not as it is wanted" },
 	{ "sha256", 0, OPTION_TEXT, AT(sha256), "DIGEST", OPERAND_TEXT,
 	  "what the file must hash to; required" },
 	{ "since", 0, OPTION_COUNT, AT(since), "SEQ", OPERAND_TEXT, "only events after this number" },

@@ -20,7 +20,7 @@ struct arguments {
 	int64_t timeout_ms, since, limit, seconds, older_ms;	/* -1: not given */
 	bool all, allow_recreate, allow_restart, clear, dry_run, follow, force, from;
 	bool insecure_no_digest;
-	bool interactive, no_stdin, no_wait, prune, tables, tty, yes;
+	bool interactive, no_stdin, no_wait, prune, repair, tables, tty, yes;
 	bool help;
 };
 

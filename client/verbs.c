@@ -83,8 +83,8 @@ const struct verb verbs[] = {
 	{ "events", "", 0, 0, { 0 }, "follow since types topology", "event.list", V(event_list),
 	  "List kept events, or follow what comes" },
 
-	{ "verify", "", 0, 0, { 0 }, CHANGE "probe between seconds", "lan.probe", V(verify),
-	  "Measure a LAN, and say whether it does what is wanted" },
+	{ "verify", "[TOPOLOGY]", 0, 1, { TOPO }, CHANGE "repair probe between seconds", "host.verify",
+	  V(verify), "Compare what is to be there with what is there, or measure a LAN" },
 	{ "info", "", 0, 0, { 0 }, "", "host.info", V(host_info), NULL },
 	{ "teardown", "", 0, 0, { 0 }, CHANGE "yes", "host.teardown", V(host_change), NULL },
 	{ "raw", "METHOD [PARAMS]", 1, 2, { OPERAND_METHOD, TEXT }, "", NULL, V(raw_call),

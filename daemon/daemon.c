@@ -14,9 +14,11 @@
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
 #include "daemon/model.h"
+#include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/recovery.h"
 #include "daemon/schedule.h"
+#include "daemon/verify.h"
 
 static int
 make_folder(const char *path, mode_t mode, struct vn_error *err)
@@ -218,6 +220,8 @@ open_model(struct daemon *daemon, struct vn_error *err)
 	    model_open(daemon, &daemon->model, err) < 0)
 		return -1;
 	daemon->execs = exec_table_open(daemon);
+	daemon->verifier = verifier_open(daemon);
+	daemon->monitor = monitor_open(daemon);
 	daemon->answer_repeated = job_answer_repeated;
 	daemon->rebooted = recovery_mark_reboot(daemon);
 	return jobs_load(daemon, daemon->rebooted, err);
@@ -236,6 +240,7 @@ on_recovery_end(void *arg, const struct vn_error *err)
 	}
 	daemon->ready = true;
 	schedules_start(daemon);
+	monitor_watch(daemon->monitor);
 	vn_log_info("host", "ready");
 	notify_ready(daemon->notify);
 }
@@ -294,6 +299,8 @@ close_all(struct daemon *daemon, void (*close_store)(struct store *store))
 		vn_log_warning("host", "%u calls never came back; ending without them", stuck);
 		_exit(daemon->failed);
 	}
+	monitor_close(daemon->monitor);
+	verifier_close(daemon->verifier);
 	if (daemon->jobs)
 		jobs_close(daemon->jobs);
 	daemon->jobs = NULL;

@@ -15,6 +15,8 @@
 struct model;				/* vnodes, LANs, topologies, images: daemon/model.h */
 struct jobs;				/* daemon/job.h */
 struct exec_table;			/* daemon/exec.h */
+struct verifier;			/* daemon/verify.h */
+struct monitor;				/* daemon/monitor.h */
 struct notify;
 
 /* Which backends a daemon is opened with; the fakes in unit tests and load tests. */
@@ -44,6 +46,8 @@ struct daemon {
 	struct control *control;
 	struct notify *notify;
 	struct exec_table *execs;
+	struct verifier *verifier;
+	struct monitor *monitor;
 	/* job_answer_repeated, behind a pointer so that the door is whole without the jobs; NULL until
 	 * there are some */
 	int (*answer_repeated)(struct call *call, const struct change_params *change,

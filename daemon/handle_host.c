@@ -17,8 +17,8 @@ handle_host_info(struct call *call, const void *params, struct vn_error *err)
 		vnodes++;
 		running += vnode->observed == VNODE_RUNNING;
 	}
-	call_reply(call, json_pack("{ss si s[] ss ss ss ss so sb sI sI sI ss ss}",
-		"version", DAEMON_VERSION, "protocol", PROTOCOL_VERSION, "features",
+	call_reply(call, json_pack("{ss si s[s] ss ss ss ss so sb sI sI sI ss ss}",
+		"version", DAEMON_VERSION, "protocol", PROTOCOL_VERSION, "features", "verify",
 		"instance", daemon->instance, "instance_name", daemon->config.instance_name,
 		"epoch", daemon->epoch, "boot_id", daemon->boot_id, "missing", host_missing(daemon),
 		"ready", daemon->ready, "vnodes", vnodes, "running", running,

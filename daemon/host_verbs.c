@@ -10,6 +10,7 @@
 #include "backends/modules.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
+#include "daemon/monitor.h"
 
 struct host_task {
 	struct net *net;
@@ -243,6 +244,16 @@ step_root_down(struct job *job, void *ctx, struct vn_error *err)
 	return task->net->ops->host_down(task->net, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+/* Whatever listens in the fabric would keep it. */
+static enum verdict
+step_unwatch(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	(void)err;
+	monitor_unwatch(job->daemon->monitor);
+	return STEP_DONE;
+}
+
 static enum verdict
 step_forget_networks(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -270,6 +281,7 @@ static const struct step halt_steps[] = {
 
 static const struct step teardown_steps[] = {
 	{ "halt",      ON_LOOP,   0,         step_halt_all,        NULL },
+	{ "unwatch",   ON_LOOP,   0,         step_unwatch,         NULL },
 	{ "root_down", ON_WORKER, LANE_NET,  step_root_down,       NULL },
 	{ "forget",    ON_LOOP,   0,         step_forget_networks, NULL },
 	{ 0 }
@@ -289,6 +301,15 @@ ended_all(struct job *job, void *ctx)
 				? job->children_done - failed : 0), "failed", (json_int_t)failed);
 }
 
+/* The fabric that could not be taken down is listened to again. */
+static void
+ended_teardown(struct job *job, void *ctx)
+{
+	(void)ctx;
+	if (job->err.code != VN_OK && job->daemon->ready)
+		monitor_watch(job->daemon->monitor);
+}
+
 const struct verb verb_host_setup =
 	{ "host.setup", 1, setup_steps, load, free_task, NULL, .of_a_life = true };
 const struct verb verb_host_probe =
@@ -296,4 +317,4 @@ const struct verb verb_host_probe =
 const struct verb verb_host_boot = { "host.boot", 1, boot_steps, load, free_task, ended_all };
 const struct verb verb_host_halt = { "host.halt", 1, halt_steps, load, free_task, ended_all };
 const struct verb verb_host_teardown =
-	{ "host.teardown", 1, teardown_steps, load, free_task, NULL };
+	{ "host.teardown", 2, teardown_steps, load, free_task, ended_teardown };

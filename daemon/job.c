@@ -444,6 +444,12 @@ jobs_active(const struct jobs *jobs)
 	return jobs->by_id.used;
 }
 
+int64_t
+jobs_last(const struct jobs *jobs)
+{
+	return jobs->last_id;
+}
+
 struct vn_list *
 jobs_list(struct jobs *jobs)
 {

@@ -63,6 +63,7 @@ extern const char *const job_state_words[];
 /* What a vnode, LAN, image or topology carries so that one job at a time may change it. */
 struct job_lock {
 	int64_t holder;		/* job id; 0: free */
+	int64_t last;		/* the last that took it, in this life */
 };
 
 struct job_waiter;
@@ -127,6 +128,7 @@ void jobs_resume(struct daemon *daemon);
 void jobs_abort(const struct jobs *jobs);
 /* Steps given up on whose call has not come back yet. */
 size_t jobs_lost(const struct jobs *jobs);
+int64_t jobs_last(const struct jobs *jobs);	/* the highest id given out */
 /* Number of jobs that have not ended. */
 size_t jobs_active(const struct jobs *jobs);
 struct vn_list *jobs_list(struct jobs *jobs);	/* of struct job by `link`, oldest first */

@@ -54,7 +54,7 @@ job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_err
 	locked = vn_alloc(sizeof(*locked));
 	*locked = (struct job_locked){ lock, lock->holder, job->locked };
 	job->locked = locked;
-	lock->holder = job->id;
+	lock->holder = lock->last = job->id;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "backends/digest.h"
 #include "daemon/log.h"
+#include "daemon/mend.h"
 #include "daemon/task.h"
 
 struct recover_task {
@@ -33,6 +34,8 @@ struct recover_task {
 	size_t n_net_gone, n_disk_gone, n_guest_gone[DAEMON_COMPUTES];
 	struct task *mend;		/* vnodes whose ports are to be checked and mended */
 	size_t n_mend;
+	struct lan_spec *bridges;	/* of LANs that have lost theirs */
+	size_t n_bridges;
 	struct forward_spec *forwards;
 	size_t n_forwards;
 	struct control_spec *control;	/* who may send into the control network, with what */
@@ -58,6 +61,7 @@ free_recover(void *ctx)
 	free(task->disk_found);
 	free(task->net_gone);
 	free(task->disk_gone);
+	free(task->bridges);
 	free(task->forwards);
 	free(task->control);
 	vn_arena_fini(&task->arena);
@@ -284,6 +288,30 @@ choose_mends(struct daemon *daemon, struct recover_task *task)
 	}
 }
 
+static bool
+has_bridge(const struct recover_task *task, const struct lan *lan)
+{
+	for (size_t i = 0; i < task->n_net; i++)
+		if (task->net_found[i].kind == NET_BRIDGE && task->net_found[i].id == lan->id)
+			return true;
+	return false;
+}
+
+/* Before ports that belong to them. After host.teardown nothing is to be there. */
+static void
+choose_bridges(struct daemon *daemon, struct recover_task *task)
+{
+	size_t count = 0;
+
+	vn_list_each(struct lan, lan, &daemon->model->lans, link)
+		count++;
+	task->bridges = vn_alloc_array(count, sizeof(*task->bridges));
+	vn_list_each(struct lan, lan, &daemon->model->lans, link)
+		if (!lan->lock.holder && !daemon->torn_down && !has_bridge(task, lan))
+			task->bridges[task->n_bridges++] = (struct lan_spec){ .id = lan->id,
+				.uuid = vn_arena_strdup(&task->arena, lan->uuid), .mtu = lan->mtu };
+}
+
 static void
 choose_forwards(struct daemon *daemon, struct recover_task *task)
 {
@@ -329,6 +357,7 @@ step_compare(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)err;
 	choose_gone(job, task);
+	choose_bridges(job->daemon, task);
 	choose_mends(job->daemon, task);
 	choose_forwards(job->daemon, task);
 	choose_control(job->daemon, task);
@@ -443,13 +472,9 @@ step_sweep(struct job *job, void *ctx, struct vn_error *err)
 static void
 mend(struct recover_task *recover, struct task *task)
 {
-	struct net *net = recover->net;
 	struct vn_error err = { 0 };
 
-	if ((task->control && net->ops->ports_up(net, &task->guest.ns, task->control, 1, &err) < 0) ||
-	    (task->n_ports && net->ops->ports_up(net, &task->guest.ns, task->ports, task->n_ports,
-						 &err) < 0) ||
-	    net->ops->routes_set(net, &task->guest.ns, task->routes, task->n_routes, &err) < 0)
+	if (mend_network(task, &err) < 0)
 		vn_log_warning("host", "%s: its network cannot be mended: %s", task->guest.title,
 			       err.text);
 	else
@@ -460,12 +485,16 @@ static enum verdict
 step_mend(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct recover_task *task = ctx;
+	struct vn_error why = { 0 };
 
 	(void)job;
 	/* Later than at a start, rules made since the comparison would be lost. */
 	if (task->starting && task->net->ops->control_sync(task->net, task->control, task->n_control,
 							   err) < 0)
 		return STEP_FAILED;
+	for (size_t i = 0; i < task->n_bridges; i++)
+		if (task->net->ops->lan_up(task->net, &task->bridges[i], &why) < 0)
+			vn_log_warning("host", "a LAN cannot be mended: %s", why.text);
 	for (size_t i = 0; i < task->n_mend; i++)
 		mend(task, &task->mend[i]);
 	if (!task->starting)

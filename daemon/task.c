@@ -148,6 +148,26 @@ choose_files(struct task *task, const struct vnode *vnode)
 	digest_free(sha);
 }
 
+static struct ns_ref
+ns_of(struct vn_arena *arena, const struct vnode *vnode)
+{
+	const char *run_dir = vnode->daemon->env.run_dir;
+
+	return (struct ns_ref){ .vmid = vnode->vmid, .uuid = vn_arena_strdup(arena, vnode->uuid),
+		.netns = print(arena, "%s/netns/vnoded-%lld", run_dir, (long long)vnode->vmid),
+		.userns = vnode->spec.privileged ? NULL :
+			  print(arena, "%s/userns/vnoded-%lld", run_dir, (long long)vnode->vmid),
+		.idmap_base = vnode->idmap_base };
+}
+
+void
+task_copy_network(struct task *task, const struct vnode *vnode)
+{
+	task->guest.ns = ns_of(&task->arena, vnode);
+	copy_ports(task, vnode);
+	copy_routes(task, vnode);
+}
+
 static void
 copy_guest(struct task *task, const struct vnode *vnode)
 {
@@ -167,13 +187,7 @@ copy_guest(struct task *task, const struct vnode *vnode)
 		.uuid = vn_arena_strdup(arena, vnode->uuid),
 		.title = vn_arena_strdup(arena, vnode_title(vnode)),
 		.hostname = vn_arena_strdup(arena, hostname),
-		.ns = { .vmid = vnode->vmid, .uuid = vn_arena_strdup(arena, vnode->uuid),
-			.netns = print(arena, "%s/netns/vnoded-%lld", daemon->env.run_dir,
-				       (long long)vnode->vmid),
-			.userns = vnode->spec.privileged ? NULL :
-				  print(arena, "%s/userns/vnoded-%lld", daemon->env.run_dir,
-					(long long)vnode->vmid),
-			.idmap_base = vnode->idmap_base },
+		.ns = task->guest.ns,
 		.memory_bytes = vnode->spec.memory_bytes,
 		.vcpus = (unsigned)vnode->spec.vcpus,
 		.pids = (unsigned)(vnode->spec.pids ? vnode->spec.pids
@@ -207,9 +221,8 @@ task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
 				     : daemon->config.grace_ns) / 1000000);
 	task->network_stands = vnode->runtime.network &&
 			       strcmp(vnode->runtime.boot_id, daemon->boot_id) == 0;
+	task_copy_network(task, vnode);
 	copy_guest(task, vnode);
-	copy_ports(task, vnode);
-	copy_routes(task, vnode);
 	task->forwards = task_forwards(&task->arena, vnode, &vnode->spec, &task->n_forwards);
 	choose_files(task, vnode);
 	task->files_stand = strcmp(vnode->runtime.injected, task->files_digest) == 0;

@@ -7,10 +7,11 @@
 #include "daemon/lifecycle.h"
 #include "daemon/recovery.h"
 #include "daemon/schedule.h"
+#include "daemon/verify.h"
 
 const struct verb *const verbs[] = {
 	&verb_host_setup, &verb_host_probe, &verb_host_boot, &verb_host_halt, &verb_host_teardown,
-	&verb_host_recover,
+	&verb_host_recover, &verb_host_repair, &verb_vnode_mend, &verb_lan_mend,
 	&verb_vnode_create, &verb_vnode_boot, &verb_vnode_halt, &verb_vnode_reboot,
 	&verb_vnode_reload, &verb_vnode_destroy, &verb_vnode_set, &verb_vnode_mount,
 	&verb_vnode_unmount, &verb_vnode_cleanup,

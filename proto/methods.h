@@ -27,6 +27,8 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(host_boot,         "host.boot",         OPERATOR, METHOD_CHANGES, host_change_params, job, "Boot every vnode that is wanted running") \
 	X(host_halt,         "host.halt",         ADMIN,    METHOD_CHANGES, host_change_params, job, "Halt every vnode; what is wanted stays as it is") \
 	X(host_teardown,     "host.teardown",     ADMIN,    METHOD_CHANGES, host_change_params, job, "Halt every vnode and undo the host's set-up") \
+	X(host_verify,       "host.verify",       VIEWER,   0, host_verify_params,     verification, "Compare what is to be there with what is there") \
+	X(host_repair,       "host.repair",       OPERATOR, METHOD_CHANGES, host_repair_params, job, "Mend what host.verify finds, as far as it can be without a restart") \
 	X(vnode_create,      "vnode.create",      OPERATOR, METHOD_CHANGES, vnode_create_params, job, "Create a vnode") \
 	X(vnode_list,        "vnode.list",        VIEWER,   0, vnode_list_params,      vnodes,    "List vnodes") \
 	X(vnode_get,         "vnode.get",         VIEWER,   0, vnode_params,           vnode,     "Show a vnode") \

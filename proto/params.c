@@ -140,6 +140,17 @@ const struct field host_change_params_fields[] = {
 	{ 0 }
 };
 
+const struct field host_verify_params_fields[] = {
+	TOPOLOGY(host_verify_params, 0, "only what belongs to this topology"),
+	{ 0 }
+};
+
+const struct field host_repair_params_fields[] = {
+	TOPOLOGY(host_repair_params, 0, "only what belongs to this topology"),
+	CHANGE(host_repair_params),
+	{ 0 }
+};
+
 const struct field vnode_params_fields[] = { VNODE(vnode_params), { 0 } };
 
 const struct field vnode_change_params_fields[] = {

@@ -19,6 +19,15 @@ struct host_change_params {
 	int64_t budget_ms;		/* host.halt: for all guests together; 0 = each its own grace time */
 };
 
+struct host_verify_params {
+	const char *topology;		/* NULL: all of the host */
+};
+
+struct host_repair_params {
+	struct change_params change;
+	const char *topology;
+};
+
 struct vnode_params {			/* .get */
 	const char *vnode;
 };
@@ -204,6 +213,8 @@ struct event_unsubscribe_params {
 extern const struct field change_params_fields[];
 extern const struct field no_params_fields[];
 extern const struct field host_change_params_fields[];
+extern const struct field host_verify_params_fields[];
+extern const struct field host_repair_params_fields[];
 extern const struct field vnode_params_fields[];
 extern const struct field vnode_change_params_fields[];
 extern const struct field vnode_halt_params_fields[];

@@ -205,6 +205,8 @@ call_begin(struct call *call, struct handle *handle, const char *op, int64_t num
 int
 call_end(struct call *call, int result, struct vn_error *err)
 {
+	if (call->flags & CALL_CHANGES && strncmp(call->op, "net.", 4) == 0)
+		net_tell_change(call->world);
 	if (call->freezes_after) {
 		freeze(call->world);
 		return leave(call, fail_frozen(err), err);

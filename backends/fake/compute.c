@@ -286,6 +286,8 @@ list(struct call *call, struct guest_found **ret, size_t *ret_count, struct vn_e
 	if (check_link(call, err) < 0)
 		return -1;
 	vn_list_each(struct guest, guest, &call->world->guests, link) {
+		if (guest->is_hidden)
+			continue;
 		found = vn_realloc_array(found, count + 1, sizeof(*found));
 		found[count] = (struct guest_found){
 			.state = guest->is_running ? GUEST_RUNNING : GUEST_DEAD,

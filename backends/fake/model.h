@@ -52,6 +52,7 @@ struct guest {
 	uint64_t memory_bytes, netns_inode;
 	unsigned vcpus, pids;
 	struct guest_id id;
+	bool is_hidden;			/* list does not name it */
 };
 
 /* What is remembered of a vnode's guests when they are gone: the status file, and for tests. */
@@ -148,7 +149,7 @@ struct world {
 	struct vn_cidr *routes;		/* of the host, foreign */
 	size_t n_routes;
 	double probe_error;		/* share by which rates and delays are measured too high */
-	bool net_is_up, disk_is_up, link_is_up, is_full;
+	bool net_is_up, disk_is_up, link_is_up, is_full, uplink_is_down;
 	char boot_id[VN_UUID_TEXT];
 	uint64_t next_serial;		/* inodes, start times, watches */
 	pid_t next_pid;
@@ -172,7 +173,7 @@ struct handle {
 	struct world *world;
 	const struct watch_ops *watch;
 	unsigned life, inside;		/* inside: calls that have not returned */
-	bool is_closed;
+	bool is_closed, is_net;		/* is_net: it is a struct fake_net's */
 	const struct compute_events *events;	/* of a compute backend; else NULL */
 };
 
@@ -292,12 +293,22 @@ struct fake_net {
 	struct net base;
 	struct handle handle;
 	struct vn_cidr control[2];	/* IPv4, IPv6 */
+	watch_fn *on_change;
+	void *on_change_arg;
+	bool is_telling;		/* a message about changes is on its way */
 };
 
 int net_check_up(struct call *call, struct vn_error *err);
 /* In probe.c. */
 int fake_measure(struct net *self, const struct probe_spec *spec, const bool *cancelled,
 	       probe_progress_fn *progress, void *arg, struct probe_result *ret, struct vn_error *err);
+/* NULL: nothing is forwarded from there. (meddle.c) */
+struct rule *rule_find(struct world *world, int protocol, uint16_t host);
+/* Those who watch the network are told soon. (verify.c) */
+void net_tell_change(struct world *world);
+int fake_net_verify(struct net *self, const struct net_wanted *wanted, struct differences *ret,
+		struct vn_error *err);
+int fake_net_watch(struct net *self, watch_fn *on_change, void *arg, struct vn_error *err);
 int fake_forward_reserve(struct net *self, const struct forward_spec *forward,
 			 struct vn_error *err);
 void fake_forward_release(struct net *self, const struct forward_spec *forward);

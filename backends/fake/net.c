@@ -21,6 +21,7 @@ fake_open(const struct backend_env *env, struct net **ret, struct vn_error *err)
 	fake->base.ops = &net_fake;
 	fake->control[0] = env->control4;
 	fake->control[1] = env->control6;
+	fake->handle.is_net = true;
 	handle_open(&fake->handle, env);
 	*ret = &fake->base;
 	return 0;
@@ -66,6 +67,7 @@ host_up(struct call *call, const struct vn_cidr control[2], struct vn_error *err
 		if (control[i].family != 0 && check_routes(call->world, &control[i], err) < 0)
 			return -1;
 	call->world->net_is_up = true;
+	call->world->uplink_is_down = false;
 	return 0;
 }
 
@@ -528,4 +530,6 @@ const struct net_ops net_fake = {
 	.forwards_sync = fake_forwards_sync,
 	.inventory = fake_inventory,
 	.probe = fake_measure,
+	.verify = fake_net_verify,
+	.watch = fake_net_watch,
 };

@@ -62,6 +62,13 @@ void world_disk_full(struct world *world, bool full);
 /* A sentence that `missing` of "compute", "net" or "disk" reports from now on. */
 void world_lacks(struct world *world, const char *contract, const char *sentence);
 
+/*
+ * A foreign hand changes one thing: "<object> <deed> [word]", as "v1e1 mtu 900", "v1e1 del", "l2 del",
+ * "n1 unroute", "f2201 guest 99", "u down"; all deeds are in meddle.c. Whoever watches the network is told.
+ * False: there is no such thing, or no such deed.
+ */
+bool world_meddle(struct world *world, const char *text);
+
 /* ---- guests ---------------------------------------------------------------------------------- */
 
 /*

@@ -20,11 +20,10 @@
 #include "backends/netlink/inventory.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
+#include "backends/netlink/redirect.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
 #include "backends/nft/nat.h"
-
-#define FABRIC_END "uplink"		/* the uplink's end in the fabric */
 
 void
 fabric_tag(const struct fabric *fabric, const char *uuid, char tag[static TAG_SIZE])
@@ -62,7 +61,10 @@ open_socket(struct fabric *fabric, struct vn_error *err)
 		vn_error_prefix(err, "the fabric '%s' is not up", fabric->env->fabric);
 		return -1;
 	}
-	return netns_socket(fd, fabric->home, &fabric->sock, err);
+	if (netns_socket(fd, fabric->home, &fabric->sock, err) < 0)
+		return -1;
+	atomic_store(&fabric->port, nl_socket_get_local_port(fabric->sock));
+	return 0;
 }
 
 int
@@ -122,6 +124,19 @@ fabric_table_read(struct fabric *fabric, int type, const void *header, size_t si
 	result = open_socket(fabric, err);
 	if (result == 0)
 		result = table_read(fabric->sock, type, header, size, 0, on_reply, restart, arg, err);
+	pthread_mutex_unlock(&fabric->lock);
+	return result;
+}
+
+int
+fabric_redirect_read(struct fabric *fabric, int index, struct redirect *ret, struct vn_error *err)
+{
+	int result;
+
+	pthread_mutex_lock(&fabric->lock);
+	result = open_socket(fabric, err);
+	if (result == 0)
+		result = redirect_read(fabric->sock, index, ret, err);
 	pthread_mutex_unlock(&fabric->lock);
 	return result;
 }

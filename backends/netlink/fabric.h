@@ -9,6 +9,7 @@
 
 #include "backends/backend.h"
 #include "backends/netlink/link.h"
+#include "backends/netlink/listener.h"
 #include "backends/netlink/reap.h"
 
 struct guard;
@@ -16,6 +17,7 @@ struct nat;
 struct reserve;
 
 #define TAG_SIZE 96
+#define FABRIC_END "uplink"		/* the uplink's end in the fabric */
 
 struct fabric {
 	struct net base;
@@ -28,6 +30,8 @@ struct fabric {
 
 	pthread_mutex_t lock;		/* guards `sock` and what is said over it */
 	struct nl_sock *sock;		/* inside the fabric; NULL until used */
+	atomic_uint port;		/* its netlink port: what it causes carries that */
+	struct listener listener;		/* loop thread only */
 	atomic_int next_index;		/* for devices made in the fabric, see fabric_new_index() */
 	struct reaper reaper;
 	pthread_mutex_t probe_lock;
@@ -67,6 +71,8 @@ int fabric_links_read(struct fabric *fabric, struct link **ret, size_t *ret_coun
 /* As table_read(). */
 int fabric_table_read(struct fabric *fabric, int type, const void *header, size_t size, reply_fn *on_reply,
 		      void (*restart)(void *arg), void *arg, struct vn_error *err);
+struct redirect;
+int fabric_redirect_read(struct fabric *fabric, int index, struct redirect *ret, struct vn_error *err);
 /* Forgets the socket: the namespace it belongs to may be replaced. */
 void fabric_forget(struct fabric *fabric);
 

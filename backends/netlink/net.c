@@ -20,6 +20,7 @@
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
+#include "backends/netlink/verify.h"
 #include "backends/nft/nat.h"
 #include "backends/nft/reserve.h"
 
@@ -52,6 +53,7 @@ close_net(struct net *net)
 
 	if (!fabric)
 		return;
+	listener_fini(&fabric->listener);
 	if (fabric->reaper.thread)
 		reaper_stop(fabric);
 	fabric_forget(fabric);
@@ -82,6 +84,7 @@ open_net(const struct backend_env *env, struct net **ret, struct vn_error *err)
 	fabric->gateway6 = first_host(&env->control6);
 	pthread_mutex_init(&fabric->lock, NULL);
 	pthread_mutex_init(&fabric->probe_lock, NULL);
+	listener_init(&fabric->listener, fabric);
 	atomic_init(&fabric->next_index, random_index());
 	fabric->reserve = reserve_new();
 	fabric->guard = guard_new(env);
@@ -222,4 +225,6 @@ const struct net_ops net_linux = {
 	.forwards_sync = forwards_sync,
 	.inventory = inventory_read,
 	.probe = measure_path,
+	.verify = verify_net,
+	.watch = listener_watch,
 };

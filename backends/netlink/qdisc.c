@@ -179,24 +179,29 @@ qdisc_chain_make(const struct shape *shape, unsigned mtu, struct qdisc_chain *re
 
 /* ---- comparison ------------------------------------------------------------------------------ */
 
+enum scale { AS_IT_IS, BITS /* of bytes */, SHARE /* of 2^32 − 1 */ };
+
 static const struct {
-	const char *name, *unit;
+	const char *name, *unit, *field;	/* field: as in shapes */
+	enum scale scale;
 	size_t offset, size;
 	unsigned kinds;			/* bits of enum qdisc_kind */
 } numbers[] = {
 #define NUMBER(member) offsetof(struct qdisc, member), sizeof(((struct qdisc *)0)->member)
-	{ "rate", "bytes/s", NUMBER(rate), 1u << QDISC_TBF },
-	{ "limit", "bytes", NUMBER(limit), 1u << QDISC_BFIFO },
-	{ "limit", "packets", NUMBER(limit), 1u << QDISC_PFIFO | 1u << QDISC_NETEM },
-	{ "delay", "ns", NUMBER(latency), 1u << QDISC_NETEM },
-	{ "jitter", "ns", NUMBER(jitter), 1u << QDISC_NETEM },
-	{ "loss", "of 2^32", NUMBER(loss), 1u << QDISC_NETEM },
-	{ "loss begins", "of 2^32", NUMBER(loss_begins), 1u << QDISC_NETEM },
-	{ "loss ends", "of 2^32", NUMBER(loss_ends), 1u << QDISC_NETEM },
-	{ "duplicate", "of 2^32", NUMBER(duplicate), 1u << QDISC_NETEM },
-	{ "corrupt", "of 2^32", NUMBER(corrupt), 1u << QDISC_NETEM },
-	{ "reorder", "of 2^32", NUMBER(reorder), 1u << QDISC_NETEM },
-	{ "reorder correlation", "of 2^32", NUMBER(reorder_correlation), 1u << QDISC_NETEM },
+	{ "rate", "bytes/s", "rate_bps", BITS, NUMBER(rate), 1u << QDISC_TBF },
+	{ "limit", "bytes", "limit_bytes", AS_IT_IS, NUMBER(limit), 1u << QDISC_BFIFO },
+	{ "limit", "packets", "limit_packets", AS_IT_IS, NUMBER(limit),
+	  1u << QDISC_PFIFO | 1u << QDISC_NETEM },
+	{ "delay", "ns", "delay_ns", AS_IT_IS, NUMBER(latency), 1u << QDISC_NETEM },
+	{ "jitter", "ns", "jitter_ns", AS_IT_IS, NUMBER(jitter), 1u << QDISC_NETEM },
+	{ "loss", "of 2^32", "loss", SHARE, NUMBER(loss), 1u << QDISC_NETEM },
+	{ "loss begins", "of 2^32", "loss_begins", SHARE, NUMBER(loss_begins), 1u << QDISC_NETEM },
+	{ "loss ends", "of 2^32", "loss_ends", SHARE, NUMBER(loss_ends), 1u << QDISC_NETEM },
+	{ "duplicate", "of 2^32", "duplicate", SHARE, NUMBER(duplicate), 1u << QDISC_NETEM },
+	{ "corrupt", "of 2^32", "corrupt", SHARE, NUMBER(corrupt), 1u << QDISC_NETEM },
+	{ "reorder", "of 2^32", "reorder", SHARE, NUMBER(reorder), 1u << QDISC_NETEM },
+	{ "reorder correlation", "of 2^32", "reorder_correlation", SHARE, NUMBER(reorder_correlation),
+	  1u << QDISC_NETEM },
 };
 
 static uint64_t
@@ -244,6 +249,63 @@ qdisc_chain_equal(const struct qdisc_chain *wanted, const struct qdisc_chain *fo
 	else if (found->count > count)
 		snprintf(text, size, "a qdisc that is not wanted is there");
 	return wanted->count == found->count;
+}
+
+static json_t *
+number_json(uint64_t number, enum scale scale)
+{
+	if (scale == SHARE)		/* nine digits: what the kernel's 32 bits hold */
+		return json_real(round((double)number / UINT32_MAX * 1e9) / 1e9);
+	return json_integer((json_int_t)(scale == BITS ? 8 * number : number));
+}
+
+/* "tbf netem"; NULL for an empty chain. */
+static json_t *
+chain_json(const struct qdisc_chain *chain)
+{
+	char text[QDISC_CHAIN_MAX * 17] = "";
+	size_t length = 0;
+
+	for (unsigned i = 0; i < chain->count; i++) {
+		const struct qdisc *qdisc = &chain->list[i];
+
+		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", i ? " " : "",
+					   *qdisc->word ? qdisc->word : qdisc_words[qdisc->kind]);
+	}
+	return chain->count ? json_string(text) : NULL;
+}
+
+/* The cutter's rate is no one's wish: it has a name of its own. */
+static const char *
+field_of(const struct qdisc *qdisc, size_t i)
+{
+	return qdisc->handle == CUTTER ? "cutter_rate_bps" : numbers[i].field;
+}
+
+void
+qdisc_chain_differ(struct differences *list, const struct difference_about *about,
+		   const struct qdisc_chain *wanted, const struct qdisc_chain *found)
+{
+	bool same = wanted->count == found->count;
+
+	list->checked[CHECKED_QDISCS] += wanted->count;
+	for (unsigned k = 0; same && k < wanted->count; k++)
+		same = wanted->list[k].kind == found->list[k].kind &&
+		       wanted->list[k].handle == found->list[k].handle;
+	if (!same) {
+		difference_add(list, about, "chain", chain_json(wanted), chain_json(found));
+		return;
+	}
+	for (unsigned k = 0; k < wanted->count; k++)
+		for (size_t i = 0; i < VN_COUNT(numbers); i++) {
+			uint64_t want = number_of(&wanted->list[k], i);
+			uint64_t have = number_of(&found->list[k], i);
+
+			if (numbers[i].kinds & 1u << wanted->list[k].kind && want != have)
+				difference_add(list, about, field_of(&wanted->list[k], i),
+					       number_json(want, numbers[i].scale),
+					       number_json(have, numbers[i].scale));
+		}
 }
 
 void

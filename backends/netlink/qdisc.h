@@ -13,7 +13,7 @@
  * Threads: pure functions, any.
  */
 
-#include "backends/backend.h"
+#include "backends/difference.h"
 #include "backends/netlink/socket.h"
 
 #define QDISC_CHAIN_MAX 4
@@ -25,6 +25,7 @@ extern const char *const qdisc_words[];		/* tbf netem bfifo pfifo */
 struct qdisc {
 	uint32_t handle, parent;
 	int kind;			/* enum qdisc_kind; -1: one that we never make */
+	char word[16];			/* as the kernel calls it; "" in what is wanted */
 	uint64_t rate;			/* tbf: bytes a second */
 	uint32_t burst;			/* tbf: bytes; read back roughly, not compared */
 	uint32_t limit;			/* tbf, bfifo: bytes; netem, pfifo: packets */
@@ -49,6 +50,13 @@ uint64_t qdisc_queue_bytes(const struct shape *shape, unsigned mtu);
  */
 bool qdisc_chain_equal(const struct qdisc_chain *wanted, const struct qdisc_chain *found, char *text,
 		       size_t size);
+
+/*
+ * Appends each difference in the words of shapes (rate_bps, delay_ns, loss …), or one of the chains' links
+ * ("chain", "tbf netem", "pfifo"). Counts the wanted qdiscs.
+ */
+void qdisc_chain_differ(struct differences *list, const struct difference_about *about,
+			const struct qdisc_chain *wanted, const struct qdisc_chain *found);
 
 /* Appends what turns `found` into `wanted` on the device; equal links of the chain keep their packets. */
 void qdisc_settle(struct batch *batch, int index, const char *device,

@@ -285,8 +285,9 @@ qdisc_take(struct nlmsghdr *reply, struct qdisc *ret)
 	    nlmsg_parse(reply, sizeof(*header), attrs, TCA_MAX, NULL) < 0 || !attrs[TCA_KIND])
 		return false;
 	*ret = (struct qdisc){ .handle = header->tcm_handle, .parent = header->tcm_parent, .kind = -1 };
+	nla_strlcpy(ret->word, attrs[TCA_KIND], sizeof(ret->word));
 	for (int kind = 0; qdisc_words[kind]; kind++)
-		if (strcmp(qdisc_words[kind], nla_get_string(attrs[TCA_KIND])) == 0)
+		if (strcmp(qdisc_words[kind], ret->word) == 0)
 			ret->kind = kind;
 	if (ret->kind == QDISC_TBF)
 		take_tbf(attrs[TCA_OPTIONS], ret);

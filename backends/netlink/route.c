@@ -22,17 +22,6 @@
 #define PROTOCOL 86			/* free in the kernel's list and in iproute2's */
 #define METRIC6 1024			/* what the kernel makes of 0 for IPv6 */
 
-struct row {
-	struct vn_cidr to, via;		/* via.family 0: on the link */
-	int device;			/* 0: whichever reaches `via` */
-	uint32_t metric;
-};
-
-struct rows {
-	struct row *list;
-	size_t count;
-};
-
 static size_t
 family_size(int family)
 {
@@ -50,14 +39,15 @@ take_address(struct nlattr *attr, int family, struct vn_cidr *ret)
 static void
 on_route(void *arg, size_t at, struct nlmsghdr *reply)
 {
-	struct rows *rows = arg;
+	struct route_rows *rows = arg;
 	struct rtmsg *header = nlmsg_data(reply);
 	struct nlattr *attrs[RTA_MAX + 1];
-	struct row row = { .to.prefix = 0 };
+	struct route_row row = { .to.prefix = 0 };
 
 	(void)at;
-	if (reply->nlmsg_type != RTM_NEWROUTE || header->rtm_protocol != PROTOCOL ||
-	    header->rtm_table != RT_TABLE_MAIN ||
+	row.is_default = header->rtm_protocol == RTPROT_STATIC && header->rtm_dst_len == 0;
+	if (reply->nlmsg_type != RTM_NEWROUTE || header->rtm_table != RT_TABLE_MAIN ||
+	    (header->rtm_protocol != PROTOCOL && !row.is_default) ||
 	    nlmsg_parse(reply, sizeof(*header), attrs, RTA_MAX, NULL) < 0)
 		return;
 	take_address(attrs[RTA_DST], header->rtm_family, &row.to);
@@ -73,28 +63,29 @@ on_route(void *arg, size_t at, struct nlmsghdr *reply)
 static void
 forget_routes(void *arg)
 {
-	((struct rows *)arg)->count = 0;
+	((struct route_rows *)arg)->count = 0;
 }
 
-static bool
-is_same(const struct row *a, const struct row *b)
+bool
+route_is_same(const struct route_row *a, const struct route_row *b)
 {
-	return a->to.prefix == b->to.prefix && vn_cidr_same_address(&a->to, &b->to) &&
+	return a->is_default == b->is_default && a->to.family == b->to.family &&
+	       a->to.prefix == b->to.prefix && vn_cidr_same_address(&a->to, &b->to) &&
 	       a->via.family == b->via.family && memcmp(a->via.byte, b->via.byte, 16) == 0 &&
 	       (!a->device || !b->device || a->device == b->device) && a->metric == b->metric;
 }
 
-static bool
-has(const struct rows *rows, const struct row *one)
+bool
+route_rows_have(const struct route_rows *rows, const struct route_row *one)
 {
 	for (size_t i = 0; i < rows->count; i++)
-		if (is_same(&rows->list[i], one))
+		if (route_is_same(&rows->list[i], one))
 			return true;
 	return false;
 }
 
 static void
-append_route(struct batch *batch, int type, const struct row *row)
+append_route(struct batch *batch, int type, const struct route_row *row)
 {
 	struct rtmsg header = { .rtm_family = (uint8_t)row->to.family, .rtm_table = RT_TABLE_MAIN,
 				.rtm_protocol = PROTOCOL, .rtm_type = RTN_UNICAST,
@@ -122,10 +113,38 @@ append_route(struct batch *batch, int type, const struct row *row)
 		batch_allow(batch, ESRCH);
 }
 
+struct route_row
+route_row_of(const struct route_spec *spec, int device)
+{
+	struct route_row row = { .to = spec->to, .via = spec->via, .metric = spec->metric,
+				 .device = device };
+
+	if (row.to.family == AF_INET6 && !row.metric)
+		row.metric = METRIC6;
+	return row;
+}
+
+void
+route_print(const struct route_row *row, char text[static ROUTE_TEXT])
+{
+	char to[VN_CIDR_TEXT] = "default", via[INET6_ADDRSTRLEN];
+	size_t length;
+
+	if (row->to.prefix)
+		vn_cidr_print(&row->to, to);
+	length = (size_t)snprintf(text, ROUTE_TEXT, "%s", to);
+	if (row->via.family) {
+		vn_cidr_print_address(&row->via, via);
+		length += (size_t)snprintf(text + length, ROUTE_TEXT - length, " via %s", via);
+	}
+	if (row->metric && !(row->to.family == AF_INET6 && row->metric == METRIC6))
+		snprintf(text + length, ROUTE_TEXT - length, " metric %u", row->metric);
+}
+
 /* The device inside of each port that a route names. */
 static int
 resolve(struct fabric *fabric, const struct ns_ref *ns, const struct route_spec *routes, size_t count,
-	struct rows *wanted, struct vn_error *err)
+	struct route_rows *wanted, struct vn_error *err)
 {
 	vn_autofree char (*names)[16] = vn_alloc_array(count + 1, sizeof(*names));
 	vn_autofree struct link *links = vn_alloc_array(count + 1, sizeof(*links));
@@ -137,12 +156,9 @@ resolve(struct fabric *fabric, const struct ns_ref *ns, const struct route_spec 
 	if (count && fabric_links_get(fabric, (const char (*)[16])names, count, links, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		struct row *row = &wanted->list[i];
+		struct route_row *row = &wanted->list[i];
 
-		*row = (struct row){ .to = routes[i].to, .via = routes[i].via,
-				     .metric = routes[i].metric };
-		if (row->to.family == AF_INET6 && !row->metric)
-			row->metric = METRIC6;
+		*row = route_row_of(&routes[i], 0);
 		if (routes[i].index == PORT_ANY)
 			continue;
 		if (!links[i].index)
@@ -152,8 +168,8 @@ resolve(struct fabric *fabric, const struct ns_ref *ns, const struct route_spec 
 	return 0;
 }
 
-static int
-read_routes(struct nl_sock *sock, struct rows *rows, struct vn_error *err)
+int
+routes_read(struct nl_sock *sock, struct route_rows *rows, struct vn_error *err)
 {
 	struct rtmsg header = { .rtm_family = AF_UNSPEC };
 
@@ -179,19 +195,19 @@ explain(const struct batch *batch, struct vn_error *err)
 }
 
 static int
-settle(struct nl_sock *sock, const struct rows *wanted, const struct rows *found, struct vn_error *err)
+settle(struct nl_sock *sock, const struct route_rows *wanted, const struct route_rows *found, struct vn_error *err)
 {
 	auto_batch batch = { 0 }, undo = { 0 };
 	struct vn_error ignored;
 
 	for (size_t i = 0; i < found->count; i++)
-		if (!has(wanted, &found->list[i])) {
+		if (!found->list[i].is_default && !route_rows_have(wanted, &found->list[i])) {
 			append_route(&batch, RTM_DELROUTE, &found->list[i]);
 			append_route(&undo, RTM_NEWROUTE, &found->list[i]);
 			batch_allow(&undo, EEXIST);
 		}
 	for (size_t i = 0; i < wanted->count; i++)
-		if (!has(found, &wanted->list[i]))
+		if (!route_rows_have(found, &wanted->list[i]))
 			append_route(&batch, RTM_NEWROUTE, &wanted->list[i]);
 	if (batch_send(sock, &batch, NULL, NULL, err) == 0)
 		return 0;
@@ -199,7 +215,7 @@ settle(struct nl_sock *sock, const struct rows *wanted, const struct rows *found
 	auto_batch back = { 0 };
 
 	for (size_t i = 0, at = undo.n_items; i < wanted->count; i++)
-		if (!has(found, &wanted->list[i]) && batch.items[at++].sys == 0)
+		if (!route_rows_have(found, &wanted->list[i]) && batch.items[at++].sys == 0)
 			append_route(&back, RTM_DELROUTE, &wanted->list[i]);
 	batch_send(sock, &back, NULL, NULL, &ignored);
 	batch_send(sock, &undo, NULL, NULL, &ignored);
@@ -212,7 +228,7 @@ routes_set(struct net *net, const struct ns_ref *ns, const struct route_spec *ro
 {
 	struct fabric *fabric = fabric_of(net);
 	vn_autoclose int netns = netns_open(ns->netns, err);
-	struct rows wanted = { 0 }, found = { 0 };
+	struct route_rows wanted = { 0 }, found = { 0 };
 	struct nl_sock *sock = NULL;
 	int result;
 
@@ -222,7 +238,7 @@ routes_set(struct net *net, const struct ns_ref *ns, const struct route_spec *ro
 	if (result == 0)
 		result = resolve(fabric, ns, routes, count, &wanted, err);
 	if (result == 0)
-		result = read_routes(sock, &found, err);
+		result = routes_read(sock, &found, err);
 	if (result == 0)
 		result = settle(sock, &wanted, &found, err);
 	free(wanted.list);

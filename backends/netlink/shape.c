@@ -24,8 +24,8 @@
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/port.h"
 #include "backends/netlink/qdisc.h"
+#include "backends/netlink/redirect.h"
 
-#define INGRESS_HANDLE 0xffff0000u
 #define MANY 12				/* ports, from which on the whole table is read */
 
 struct target {				/* one port */
@@ -34,6 +34,7 @@ struct target {				/* one port */
 	char name[16], ifb_name[16];
 	int ifb_index;			/* of the IFB that is there or is to be made; 0: none */
 	bool redirected;		/* the port has its ingress qdisc */
+	bool aimed;			/* and there the one filter that leads to the IFB */
 	struct qdisc_chain out, in;	/* as found */
 	struct qdisc_chain want_out, want_in;
 };
@@ -248,8 +249,16 @@ read_chains(struct shaping *shaping, struct vn_error *err)
 	if (result < 0)
 		return -1;
 	for (size_t i = 0; i < shaping->count; i++) {
-		qdisc_chain_order(&shaping->targets[i].out);
-		qdisc_chain_order(&shaping->targets[i].in);
+		struct target *target = &shaping->targets[i];
+		struct redirect redirect;
+
+		qdisc_chain_order(&target->out);
+		qdisc_chain_order(&target->in);
+		if (target->redirected &&
+		    fabric_redirect_read(shaping->fabric, target->port.index, &redirect, err) < 0)
+			return -1;
+		target->aimed = target->redirected && redirect.filters == 1 && redirect.to > 0 &&
+				redirect.to == target->ifb_index;
 	}
 	return 0;
 }
@@ -276,6 +285,16 @@ append_ifb(struct batch *batch, struct shaping *shaping, struct target *target)
 	attr_put_text(link_change(batch, target->ifb_index, -1, "tag the IFB '%s'", target->ifb_name),
 		      IFLA_IFALIAS, target->port.alias);
 	batch_join(batch);
+}
+
+/* An IFB follows its port's MTU. */
+static void
+append_mend_ifb(struct batch *batch, const struct target *target)
+{
+	if (target->ifb.flags & IFF_UP && target->ifb.mtu == target->port.mtu)
+		return;
+	attr_put_u32(link_change(batch, target->ifb_index, 1, "mend the IFB '%s'", target->ifb_name),
+		     IFLA_MTU, target->port.mtu);
 }
 
 static void
@@ -343,11 +362,13 @@ append_target(struct batch *batch, struct shaping *shaping, struct target *targe
 	qdisc_chain_make(&target->spec->in, mtu, &target->want_in);
 	if (target->want_in.count && is_new)
 		append_ifb(batch, shaping, target);
-	if (target->redirected && (is_new || !target->want_in.count))
+	else if (!is_new)
+		append_mend_ifb(batch, target);
+	if (target->redirected && (!target->aimed || !target->want_in.count))
 		append_ingress(batch, target, RTM_DELQDISC, 0);
 	if (target->ifb_index)
 		qdisc_settle(batch, target->ifb_index, target->ifb_name, &target->want_in, &target->in);
-	if (target->want_in.count && (is_new || !target->redirected))
+	if (target->want_in.count && !target->aimed)
 		append_redirection(batch, target);
 	qdisc_settle(batch, target->port.index, target->name, &target->want_out, &target->out);
 }
@@ -401,7 +422,7 @@ compare(const struct shaping *shaping, struct vn_error *err)
 								       text, sizeof(text))))
 			return vn_fail(err, VN_E_BACKEND, "the kernel shapes '%s' otherwise than it was told: %s",
 				       is_out ? target->name : target->ifb_name, text);
-		if (target->want_in.count && !target->redirected)
+		if (target->want_in.count && !target->aimed)
 			return vn_fail(err, VN_E_BACKEND, "the ingress of '%s' is not redirected",
 				       target->name);
 	}

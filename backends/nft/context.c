@@ -92,6 +92,14 @@ context_open(struct nft_ctx **ret, struct vn_error *err)
 	if (context)
 		nft_ctx_free(context);
 	return vn_fail(err, VN_E_BACKEND, "nftables cannot be used on this host");
+context_list(struct nat *nat, const char *command, char **ret, struct vn_error *err)
+{
+	nft_ctx_output_set_flags(nat->context, NFT_CTX_OUTPUT_NUMERIC_PROTO | NFT_CTX_OUTPUT_TERSE |
+					       NFT_CTX_OUTPUT_STATELESS);
+	if (nft_run_cmd_from_buffer(nat->context, command) != 0)
+		return vn_fail_nft(err, nat, command);
+	*ret = vn_strdup(nft_ctx_get_output_buffer(nat->context));
+	return 0;
 }
 
 int
@@ -116,5 +124,6 @@ nat_close(struct nat *nat)
 		return;
 	if (nat->context)
 		nft_ctx_free(nat->context);
+	free(nat->expected);
 	free(nat);
 }

@@ -13,6 +13,7 @@ struct nat {
 	const struct backend_env *env;
 	const char *uplink;
 	struct nft_ctx *context;
+	char *expected;			/* the table's listing as it is to be, once asked for */
 };
 
 /* One lock for all: whether two contexts may work at once is promised nowhere. */
@@ -33,4 +34,6 @@ int context_run(struct nat *nat, const char *commands, const char *what, struct 
 /* Runs a list command; *ret is the array "nftables", to be released with json_decref(). */
 int context_query(struct nat *nat, const char *command, bool with_elements, json_t **ret,
 		  struct vn_error *err);
+/* The same as text without elements; *ret to be freed. */
+int context_list(struct nat *nat, const char *command, char **ret, struct vn_error *err);
 int vn_fail_nft(struct vn_error *err, struct nat *nat, const char *what);

@@ -3,23 +3,13 @@
  * left it, which costs one small transaction however many elements there are; only when the kernel
  * refuses are the maps read and the difference made.
  */
+#include "backends/nft/forward.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/nft/table.h"
 #include "proto/base/mem.h"
-
-struct element {
-	enum table_map map;
-	char key[INET6_ADDRSTRLEN + 16];
-	char value[INET6_ADDRSTRLEN + 16];
-};
-
-struct elements {
-	struct element *items;
-	size_t n_items;
-};
 
 static void
 add_element(struct elements *elements, const struct forward_spec *forward, const struct vn_cidr *to)
@@ -35,6 +25,7 @@ add_element(struct elements *elements, const struct forward_spec *forward, const
 		strcat(address, " . ");
 	}
 	vn_cidr_print_address(to, target);
+	element->forward = forward;
 	element->map = any ? (six ? MAP_ANY6 : MAP_ANY4) : (six ? MAP_AT6 : MAP_AT4);
 	snprintf(element->key, sizeof(element->key), "%s%d . %u", address, forward->protocol,
 		 forward->host);
@@ -42,7 +33,7 @@ add_element(struct elements *elements, const struct forward_spec *forward, const
 	elements->n_items++;
 }
 
-static struct elements
+struct elements
 elements_of(const struct forward_spec *forwards, size_t count)
 {
 	struct elements elements = { .items = vn_alloc_array(2 * count + 1,
@@ -83,9 +74,8 @@ command_elements(struct commands *commands, const struct nat *nat, const char *v
 
 /* ---- what the maps hold ---------------------------------------------------------------------- */
 
-/* Writes {"concat": ["198.18.0.2", 22]} as "198.18.0.2 . 22". */
-static void
-print_concat(json_t *concat, char *text, size_t size)
+void
+concat_print(json_t *concat, char *text, size_t size)
 {
 	json_t *part;
 	size_t i, length = 0;
@@ -110,7 +100,7 @@ mark_held(const struct elements *elements, enum table_map map, json_t *key, bool
 {
 	char text[sizeof(elements->items->key)];
 
-	print_concat(json_object_get(key, "elem") ?
+	concat_print(json_object_get(key, "elem") ?
 			     json_object_get(json_object_get(key, "elem"), "val") : key,
 		     text, sizeof(text));
 	for (size_t i = 0; i < elements->n_items; i++)

@@ -29,5 +29,9 @@ int nat_forwards_down(struct nat *nat, const struct forward_spec *forwards, size
 int nat_forwards_sync(struct nat *nat, const struct forward_spec *forwards, size_t count,
 		      struct vn_error *err);
 
+/* Compares the table, and the maps with the forwards; as net_ops.verify. */
+int nat_verify(struct nat *nat, const struct net_wanted *wanted, struct differences *ret,
+	       struct vn_error *err);
+
 /* Appends a sentence for each foreign chain that drops forwarded packets by default. */
 int nat_blockers(struct nat *nat, char ***list, size_t *count, struct vn_error *err);

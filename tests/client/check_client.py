@@ -269,6 +269,62 @@ def shows_a_vnode(env):
 		has(out, part)
 
 
+DIFFERENCES = [
+	({"kind": "qdisc", "object": "v1e1", "field": "delay_ns", "wanted": 5000000, "found": 3000000,
+	  "direction": "received"}, "pair/alice eth1: delay is 3 ms, wanted 5 ms"),
+	({"kind": "qdisc", "object": "i1e1", "field": "rate_bps", "wanted": 10000000, "found": 2500000,
+	  "direction": "sent"}, "pair/alice eth1: rate of what it sends is 2500 kbit, wanted 10 Mbit"),
+	({"kind": "qdisc", "object": "v1e1", "field": "loss", "wanted": 0.01, "found": 0.02,
+	  "direction": "received"}, "pair/alice eth1: loss is 2%, wanted 1%"),
+	({"kind": "qdisc", "object": "v1e1", "field": "chain", "wanted": "tbf bfifo", "found": None,
+	  "direction": "received"}, "pair/alice eth1: chain tbf bfifo is missing"),
+	({"kind": "port", "object": "v1e1", "field": "exists", "wanted": True, "found": False},
+	 "pair/alice eth1: port v1e1 is missing"),
+	({"kind": "port", "object": "v1e1", "field": "up", "wanted": True, "found": False},
+	 "pair/alice eth1: up is no, wanted yes"),
+	({"kind": "address", "object": "v1e1", "field": "address", "wanted": None, "found": "10.9.9.9/24"},
+	 "pair/alice eth1: address 10.9.9.9/24 is there, and nobody wants it"),
+	({"kind": "bridge", "object": "l9", "field": "exists", "wanted": False, "found": True, "vnode": "", "interface": ""},
+	 "bridge l9: bridge l9 is there, and nobody wants it"),
+	({"kind": "rule", "object": "chain guard", "field": "rule", "wanted": "drop\x1b", "found": None, "vnode": "",
+	  "interface": ""}, "rule chain guard: rule drop? is missing"),
+]
+
+
+@test
+def prints_each_difference_in_a_line(env):
+	found = [{"vnode": "pair/alice", "interface": "eth1", **difference} for difference, line in DIFFERENCES]
+	answer = {"differences": found, "checked": {}, "busy": ["pair/bob"], "ms": 3}
+	env.serve(host_verify=lambda params, call: answer)
+	status, out, err = env.run("verify", "pair")
+	same((status, err), (1, ""))
+	same(out.splitlines(), [line for difference, line in DIFFERENCES] +
+	     ["pair/bob: not looked at, a job is at work on it"])
+	same(env.daemon.calls("host.verify"), [{"topology": "pair"}])
+	status, out, err = env.run("-o", "json", "verify")
+	same((status, json.loads(out)), (1, answer))
+
+
+@test
+def says_that_all_is_as_wanted(env):
+	env.serve(host_verify=lambda params, call: {"differences": [], "checked": {"ports": 4, "qdiscs": 0, "routes": 1},
+						    "busy": [], "ms": 3})
+	same(env.run("verify"), (0, "all is as wanted: 4 ports, 1 routes\n", ""))
+
+
+@test
+def repairs_and_says_what_is_left(env):
+	left = []
+	env.serve(host_repair=lambda params, call: {"job": 17},
+		  job_wait=lambda params, call: job(17, result={"mended": 3, "left": left, "busy": []}))
+	same(env.run("verify", "--repair"), (0, "mended: 3\n", ""))
+	left.append({"kind": "domain", "object": "vnoded-1", "field": "state", "wanted": "running", "found": "absent",
+		     "vnode": "pair/alice"})
+	same(env.run("verify", "--repair"), (1, "mended: 3\npair/alice: state is absent, wanted running\n", ""))
+	same(json.loads(env.run("-o", "json", "verify", "--repair")[1])["result"]["left"], left)
+	same(env.daemon.calls("host.verify"), [])
+
+
 @test
 def prints_the_daemons_sentence(env):
 	def refuse(params, call):

@@ -203,6 +203,14 @@ def schedules_changes(host):
 	same(len(host.json("lan", "show", "link0")["schedule"]), 1)
 
 
+def verifies_and_repairs(host):
+	with_lab(host)
+	assert host.must("verify").startswith("all is as wanted: 4 ports"), host.must("verify")
+	same(host.json("verify", "pair")["differences"], [])
+	same(host.must("verify", "--repair"), "mended: 0\n")
+	host.refused(1, "no topology 'nosuch'", "verify", "nosuch")
+
+
 def takes_the_host_down_and_up(host):
 	path = with_lab(host)
 	os.mkdir(host.folder + "/topologies")
@@ -218,7 +226,8 @@ def takes_the_host_down_and_up(host):
 
 def main():
 	tests = [applies_only_the_difference, exports_what_it_applies, changes_states, refuses_in_one_line,
-		 runs_commands, steers_lans_and_tells_events, schedules_changes, takes_the_host_down_and_up]
+		 runs_commands, steers_lans_and_tells_events, schedules_changes, verifies_and_repairs,
+		 takes_the_host_down_and_up]
 	failed = 0
 	for test in tests:
 		host = Host()

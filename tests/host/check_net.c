@@ -389,6 +389,7 @@ main(void)
 	add_cases(suite, guard_cases);
 	add_cases(suite, many_cases);
 	add_cases(suite, probe_cases);
+	add_cases(suite, verify_cases);
 	srunner_add_suite(runner, conform_suite(&rig));
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

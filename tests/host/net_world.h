@@ -79,3 +79,4 @@ struct net_case {
 	int times;
 };
 extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[], guard_cases[];
+extern const struct net_case verify_cases[];

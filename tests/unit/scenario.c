@@ -98,6 +98,17 @@ pair_halted(struct lab *lab)
 	ck_assert_str_eq(lab_observed(lab, "pair/a"), "stopped");
 }
 
+/* Ports, a bridge, a forward and the uplink by a foreign hand. */
+static void
+pair_meddled(struct lab *lab)
+{
+	static const char *const deeds[] = { "v1e1 del", "v2e1 mtu 900", "l2 del", "f99 new 7", "u down" };
+
+	pair(lab);
+	for (size_t i = 0; i < VN_COUNT(deeds); i++)
+		ck_assert(world_meddle(lab->world, deeds[i]));
+}
+
 static void
 second_url(struct lab *lab)
 {
@@ -202,6 +213,7 @@ const struct scenario scenarios[] = {
 	{ "image.remove", second_image, "image.remove", "{\"image\":\"second\"}", FORWARD },
 	{ "host.boot", pair_halted, "host.boot", "{}", FORWARD },
 	{ "host.halt", pair, "host.halt", "{}", FORWARD },
+	{ "host.repair", pair_meddled, "host.repair", "{}", FORWARD },
 	{ "host.teardown", pair, "host.teardown", "{}", FORWARD },
 	{ 0 }
 };

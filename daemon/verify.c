@@ -1,0 +1,507 @@
+/*
+ * One look. The copy is as light as it can be, since it is made on the loop, over a thousand vnodes.
+ *
+ * What surprises: between the copy and the look jobs come and go. Each lock remembers the last job that took
+ * it, so a difference about something that any job has held since the copy is known to be worth nothing.
+ */
+#include "daemon/verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/lan_verbs.h"
+#include "daemon/task.h"
+
+struct subject {			/* a vnode of the scope */
+	int64_t vmid, since_us;
+	const char *uuid, *domain;
+	struct compute *compute;
+	struct guest_id id;
+	enum vnode_state observed;
+	bool spared;			/* a job is at work on it */
+};
+
+struct verification {
+	/* set at birth; loop only */
+	struct daemon *daemon;
+	int64_t job;			/* whose locks do not count */
+	int64_t last_job, last_vmid, last_lan;
+	uint64_t began_ms;
+	json_t *busy;
+
+	/* the copy; read by workers */
+	struct net *net;
+	struct disk *disk;
+	struct compute *computes[DAEMON_COMPUTES];
+	struct vn_arena arena;
+	struct net_wanted wanted;
+	struct net_vnode *vnodes;
+	struct lan_spec *lans;
+	struct forward_spec *forwards;
+	struct net_spared *spared;
+	int64_t *spared_lans;
+	struct subject *subjects;
+	size_t n_subjects;
+
+	struct differences found[VERIFY_SOURCES];	/* each written by its source */
+	struct differences all;		/* after settling */
+};
+
+/* ---- the copy -------------------------------------------------------------------------------- */
+
+static bool
+is_busy(const struct verification *v, const struct job_lock *lock)
+{
+	return lock->holder && lock->holder != v->job;
+}
+
+/* A member's port depends on its LAN's job as well. */
+static bool
+is_vnode_busy(const struct verification *v, const struct vnode *vnode)
+{
+	if (is_busy(v, &vnode->lock))
+		return true;
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (is_busy(v, &member->lan->lock))
+			return true;
+	return false;
+}
+
+static bool
+stands(const struct vnode *vnode)
+{
+	return vnode->runtime.network &&
+	       strcmp(vnode->runtime.boot_id, vnode->daemon->boot_id) == 0;
+}
+
+static void
+spare(struct verification *v, const struct vnode *vnode)
+{
+	struct net_spared *spared = &v->spared[v->wanted.n_spared++];
+
+	spared->vmid = vnode->vmid;
+	vnode_control_addresses(vnode, &spared->to4, &spared->to6);
+}
+
+static void
+copy_network(struct verification *v, const struct vnode *vnode)
+{
+	struct task task = { .arena = v->arena };
+	struct port_spec *ports;
+	size_t n = 0;
+
+	task_copy_network(&task, vnode);
+	ports = vn_arena_alloc(&task.arena, (task.n_ports + 1) * sizeof(*ports));
+	if (task.control)
+		ports[n++] = *task.control;
+	memcpy(ports + n, task.ports, task.n_ports * sizeof(*ports));
+	v->arena = task.arena;
+	v->vnodes[v->wanted.n_vnodes++] = (struct net_vnode){ task.guest.ns, ports, n + task.n_ports,
+							      task.routes, task.n_routes };
+}
+
+static void
+copy_forwards(struct verification *v, const struct vnode *vnode)
+{
+	size_t count;
+	struct forward_spec *forwards = task_forwards(&v->arena, vnode, &vnode->spec, &count);
+
+	memcpy(v->forwards + v->wanted.n_forwards, forwards, count * sizeof(*forwards));
+	v->wanted.n_forwards += count;
+}
+
+static void
+copy_vnode(struct verification *v, const struct vnode *vnode)
+{
+	const char *backend = vnode->spec.backend ? vnode->spec.backend
+						  : v->daemon->config.default_backend;
+	struct subject *subject = &v->subjects[v->n_subjects++];
+
+	*subject = (struct subject){ .vmid = vnode->vmid, .since_us = vnode->since_us,
+		.uuid = vn_arena_strdup(&v->arena, vnode->uuid),
+		.domain = vn_arena_strdup(&v->arena, vnode->domain),
+		.compute = daemon_compute(v->daemon, backend), .id = vnode->runtime.id,
+		.observed = vnode->observed, .spared = is_vnode_busy(v, vnode) };
+	if (subject->spared)
+		json_array_append_new(v->busy, json_string(vnode_title(vnode)));
+	if (subject->spared || !stands(vnode)) {
+		spare(v, vnode);
+		return;
+	}
+	copy_network(v, vnode);
+	if (vnode->observed == VNODE_RUNNING)
+		copy_forwards(v, vnode);
+}
+
+static void
+copy_lan(struct verification *v, const struct lan *lan)
+{
+	if (is_busy(v, &lan->lock)) {
+		json_array_append_new(v->busy, json_sprintf("%s/%s", lan->topology->name, lan->name));
+		v->spared_lans[v->wanted.n_spared_lans++] = lan->id;
+		return;
+	}
+	v->lans[v->wanted.n_lans++] = (struct lan_spec){ .id = lan->id, .mtu = lan->mtu,
+		.uuid = vn_arena_strdup(&v->arena, lan->uuid) };
+}
+
+/* Room for everything, whatever the scope. */
+static void
+make_room(struct verification *v)
+{
+	size_t n_vnodes = 1, n_lans = 1, n_forwards = 1;
+
+	vn_list_each(struct vnode, vnode, &v->daemon->model->vnodes, link) {
+		n_vnodes++;
+		n_forwards += vnode->spec.forwards.count;
+	}
+	vn_list_each(struct lan, lan, &v->daemon->model->lans, link)
+		n_lans++;
+	v->vnodes = vn_alloc_array(n_vnodes, sizeof(*v->vnodes));
+	v->spared = vn_alloc_array(n_vnodes, sizeof(*v->spared));
+	v->subjects = vn_alloc_array(n_vnodes, sizeof(*v->subjects));
+	v->forwards = vn_alloc_array(n_forwards, sizeof(*v->forwards));
+	v->lans = vn_alloc_array(n_lans, sizeof(*v->lans));
+	v->spared_lans = vn_alloc_array(n_lans, sizeof(*v->spared_lans));
+}
+
+static void
+copy_all(struct verification *v, const struct topology *topology)
+{
+	make_room(v);
+	vn_list_each(struct vnode, vnode, &v->daemon->model->vnodes, link)
+		if (!topology || vnode->topology == topology)
+			copy_vnode(v, vnode);
+	vn_list_each(struct lan, lan, &v->daemon->model->lans, link)
+		if (!topology || lan->topology == topology)
+			copy_lan(v, lan);
+	v->wanted.vnodes = v->vnodes;
+	v->wanted.lans = v->lans;
+	v->wanted.forwards = v->forwards;
+	v->wanted.spared = v->spared;
+	v->wanted.spared_lans = v->spared_lans;
+	v->wanted.whole = !topology;
+}
+
+int
+verification_new(struct daemon *daemon, const struct verify_scope *scope, struct verification **ret,
+		 struct vn_error *err)
+{
+	const struct topology *topology = scope->topology ? topology_find(daemon, scope->topology) : NULL;
+	struct verification *v;
+
+	if (scope->topology && !topology)
+		return vn_fail_at(err, "/topology", VN_E_NOT_FOUND, "no topology '%s'", scope->topology);
+	if (!daemon->ready || daemon->torn_down)
+		return vn_fail(err, VN_E_STATE, "%s", daemon->torn_down ? daemon->refusal
+			       : "recovery has not ended: what is to be there is not known yet");
+	v = vn_alloc(sizeof(*v));
+	v->daemon = daemon;
+	v->net = daemon->net;
+	v->disk = daemon->disk;
+	memcpy(v->computes, daemon->computes, sizeof(v->computes));
+	v->job = scope->job ? scope->job->id : 0;
+	v->last_job = jobs_last(daemon->jobs);
+	v->last_vmid = daemon->model->last_vmid;
+	v->last_lan = daemon->model->last_lan;
+	v->began_ms = loop_now_ms(daemon->loop);
+	v->busy = json_array();
+	v->wanted.inside = !scope->fabric_only;
+	copy_all(v, topology);
+	*ret = v;
+	return 0;
+}
+
+void
+verification_free(struct verification *v)
+{
+	if (!v)
+		return;
+	for (size_t i = 0; i < VERIFY_SOURCES; i++)
+		differences_fini(&v->found[i]);
+	differences_fini(&v->all);
+	json_decref(v->busy);
+	free(v->vnodes);
+	free(v->spared);
+	free(v->subjects);
+	free(v->forwards);
+	free(v->lans);
+	free(v->spared_lans);
+	vn_arena_fini(&v->arena);
+	free(v);
+}
+
+/* ---- the sources ----------------------------------------------------------------------------- */
+
+static int
+look_at_net(struct verification *v, struct vn_error *err)
+{
+	return v->net->ops->verify(v->net, &v->wanted, &v->found[VERIFY_NET], err);
+}
+
+static bool
+has_disk(const struct disk_found *found, size_t count, enum disk_kind kind, int64_t vmid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (found[i].kind == kind && found[i].vmid == vmid)
+			return true;
+	return false;
+}
+
+/* A failed vnode may have lost its disk on the way. */
+static void
+compare_disk(struct differences *list, const struct subject *subject, const struct disk_found *found,
+	     size_t count)
+{
+	struct difference_about about = difference_about("disk", subject->vmid, PORT_ANY, -1, "%lld",
+							 (long long)subject->vmid);
+	bool mounted = has_disk(found, count, DISK_MOUNT, subject->vmid);
+
+	if (subject->spared || subject->observed == VNODE_FAILED)
+		return;
+	difference_flag(list, &about, "exists", true, has_disk(found, count, DISK_VNODE, subject->vmid));
+	about.kind = "mount";
+	list->checked[CHECKED_MOUNTS]++;
+	if (subject->observed != VNODE_MOUNTED && mounted)
+		difference_surplus(list, &about);
+	else
+		difference_flag(list, &about, "exists", subject->observed == VNODE_MOUNTED, mounted);
+}
+
+static const struct subject *
+subject_find(const struct verification *v, int64_t vmid, const char *uuid)
+{
+	for (size_t i = 0; i < v->n_subjects; i++)
+		if (uuid ? strcmp(v->subjects[i].uuid, uuid) == 0 : v->subjects[i].vmid == vmid)
+			return &v->subjects[i];
+	return NULL;
+}
+
+static int
+look_at_disks(struct verification *v, struct vn_error *err)
+{
+	struct differences *list = &v->found[VERIFY_DISK];
+	vn_autofree struct disk_found *found = NULL;
+	size_t count = 0;
+
+	if (v->disk->ops->inventory(v->disk, &found, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < v->n_subjects; i++)
+		compare_disk(list, &v->subjects[i], found, count);
+	for (size_t i = 0; v->wanted.whole && i < count; i++) {
+		struct difference_about about = difference_about(found[i].kind == DISK_MOUNT ? "mount"
+			: "disk", found[i].vmid, PORT_ANY, -1, "%lld", (long long)found[i].vmid);
+
+		if ((found[i].kind == DISK_MOUNT || found[i].kind == DISK_VNODE) &&
+		    !subject_find(v, found[i].vmid, NULL))
+			difference_surplus(list, &about);
+	}
+	return 0;
+}
+
+static const char *
+state_of(const struct guest_found *found, size_t count, const struct subject *subject)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(found[i].uuid, subject->uuid) == 0 &&
+		    strcmp(found[i].domain, subject->domain) == 0)
+			return found[i].state == GUEST_RUNNING ? "running" : "dead";
+	return "absent";
+}
+
+static void
+compare_guest(struct differences *list, const struct subject *subject, bool is_listed,
+	      const struct guest_found *found, size_t count)
+{
+	struct difference_about about = difference_about("domain", subject->vmid, PORT_ANY, -1, "%s",
+							 subject->domain);
+
+	if (subject->spared || subject->observed != VNODE_RUNNING)
+		return;
+	list->checked[CHECKED_DOMAINS]++;
+	if (is_listed)
+		difference_text(list, &about, "state", "running", state_of(found, count, subject));
+	difference_flag(list, &about, "process", true,
+			subject->compute->ops->is_alive(subject->compute, &subject->id));
+}
+
+/* A guest of ours whose vnode does not run, or that no vnode has. */
+static void
+tell_strays(const struct verification *v, struct differences *list, const struct guest_found *found,
+	    size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct subject *subject = subject_find(v, 0, found[i].uuid);
+		struct difference_about about = difference_about("domain", subject ? subject->vmid : 0,
+								 PORT_ANY, -1, "%s", found[i].domain);
+
+		if (subject ? !subject->spared && subject->observed != VNODE_RUNNING : v->wanted.whole)
+			difference_surplus(list, &about);
+	}
+}
+
+/* Processes are looked at also where their hypervisor's daemon is away, which is a difference itself. */
+static int
+look_at_guests(struct verification *v, struct vn_error *err)
+{
+	struct differences *list = &v->found[VERIFY_GUESTS];
+
+	(void)err;
+	for (size_t c = 0; c < DAEMON_COMPUTES && v->computes[c]; c++) {
+		struct compute *compute = v->computes[c];
+		struct difference_about about = difference_about("hypervisor", 0, PORT_ANY, -1, "%s",
+								 compute->ops->name);
+		vn_autofree struct guest_found *found = NULL;
+		struct vn_error away = { 0 };
+		size_t count = 0;
+		bool is_listed = compute->ops->list(compute, &found, &count, &away) == 0;
+
+		if (!is_listed)
+			difference_text(list, &about, "answer", "a list of domains", away.text);
+		for (size_t i = 0; i < v->n_subjects; i++)
+			if (v->subjects[i].compute == compute)
+				compare_guest(list, &v->subjects[i], is_listed, found, count);
+		tell_strays(v, list, found, count);
+	}
+	return 0;
+}
+
+const struct verify_source verify_sources[VERIFY_SOURCES] = {
+	[VERIFY_NET]    = { LANE_NET,     look_at_net, .in_fabric_only = true },
+	[VERIFY_DISK]   = { LANE_DISK,    look_at_disks },
+	[VERIFY_GUESTS] = { LANE_COMPUTE, look_at_guests },
+};
+
+/* ---- afterwards ------------------------------------------------------------------------------ */
+
+/* Whether any job has held it since the copy, or does now. */
+static bool
+was_held(const struct verification *v, const struct job_lock *lock)
+{
+	return is_busy(v, lock) || (lock->last > v->last_job && lock->last != v->job);
+}
+
+/* A guest's end is no job: the job comes after it. */
+static bool
+has_moved(const struct verification *v, const struct vnode *vnode)
+{
+	const struct subject *subject = subject_find(v, vnode->vmid, NULL);
+
+	return !subject || subject->since_us != vnode->since_us;
+}
+
+static bool
+is_overtaken(const struct verification *v, const struct difference *difference)
+{
+	const struct difference_about *about = &difference->about;
+	struct vnode *vnode = about->vmid ? vnode_by_vmid(v->daemon, about->vmid) : NULL;
+	struct lan *lan = about->lan > 0 ? lan_by_id(v->daemon, about->lan) : NULL;
+
+	if (lan && was_held(v, &lan->lock))
+		return true;
+	if (vnode)
+		return was_held(v, &vnode->lock) || has_moved(v, vnode);
+	if (!difference->surplus)	/* wanted then, and gone since */
+		return about->vmid != 0 || (about->lan > 0 && !lan);
+	if (about->vmid || about->lan > 0)	/* made since, and gone again */
+		return (about->vmid > v->last_vmid && about->vmid <= v->daemon->model->last_vmid) ||
+		       (about->lan > v->last_lan && about->lan <= v->daemon->model->last_lan);
+	return jobs_last(v->daemon->jobs) > v->last_job && !v->job;
+}
+
+bool
+verification_settle(struct verification *v)
+{
+	size_t kept = 0, before;
+
+	for (size_t i = 0; i < VERIFY_SOURCES; i++)
+		differences_move(&v->all, &v->found[i]);
+	before = v->all.count;
+	for (size_t i = 0; i < before; i++) {
+		struct difference *difference = &v->all.items[i];
+
+		if (!is_overtaken(v, difference)) {
+			v->all.items[kept++] = *difference;
+			continue;
+		}
+		json_decref(difference->wanted);
+		json_decref(difference->found);
+	}
+	v->all.count = kept;
+	return kept == before;
+}
+
+const struct differences *
+verification_found(const struct verification *v)
+{
+	return &v->all;
+}
+
+json_t *
+verification_busy(const struct verification *v)
+{
+	return v->busy;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static const char *
+interface_of(const struct vnode *vnode, unsigned index)
+{
+	if (index == 0)
+		return "eth0";
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (member->index == index)
+			return member->ifname;
+	return NULL;
+}
+
+/* Of a shape: what is done to what the vnode sends stands on its IFB and on the ingress that leads there. */
+static const char *
+direction_of(const struct difference *difference)
+{
+	const char *kind = difference->about.kind, *field = difference->field;
+
+	if (strcmp(kind, "ifb") == 0)
+		return "sent";
+	if (strcmp(kind, "qdisc") != 0)
+		return NULL;
+	return difference->about.object[0] == 'i' || strcmp(field, "redirection") == 0 ||
+	       strcmp(field, "filters") == 0 ? "sent" : "received";
+}
+
+json_t *
+verify_difference_object(const struct daemon *daemon, const struct difference *difference)
+{
+	const struct difference_about *about = &difference->about;
+	const struct vnode *vnode = about->vmid ? vnode_by_vmid(daemon, about->vmid) : NULL;
+	const struct lan *lan = about->lan > 0 ? lan_by_id(daemon, about->lan) : NULL;
+	json_t *object = json_pack("{ss ss ss sO? sO?}", "object", about->object, "kind", about->kind,
+				   "field", difference->field, "wanted", difference->wanted, "found",
+				   difference->found);
+	const char *interface = vnode ? interface_of(vnode, about->index) : NULL;
+	const char *direction = direction_of(difference);
+
+	if (vnode)
+		json_object_set_new(object, "vnode", json_string(vnode_title(vnode)));
+	if (lan)
+		json_object_set_new(object, "lan", json_sprintf("%s/%s", lan->topology->name, lan->name));
+	if (interface)
+		json_object_set_new(object, "interface", json_string(interface));
+	if (direction)
+		json_object_set_new(object, "direction", json_string(direction));
+	return object;
+}
+
+json_t *
+verification_object(const struct verification *v)
+{
+	json_t *list = json_array(), *checked = json_object();
+
+	for (size_t i = 0; i < v->all.count; i++)
+		json_array_append_new(list, verify_difference_object(v->daemon, &v->all.items[i]));
+	for (unsigned i = 0; i < CHECKED_COUNT; i++)
+		json_object_set_new(checked, checked_words[i], json_integer(v->all.checked[i]));
+	return json_pack("{so so sO sI}", "differences", list, "checked", checked, "busy", v->busy, "ms",
+			 (json_int_t)(loop_now_ms(v->daemon->loop) - v->began_ms));
+}
