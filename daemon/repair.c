@@ -104,7 +104,7 @@ static bool
 is_of_vnode(const struct difference *difference)
 {
 	static const char *const kinds[] = { "port", "ifb", "qdisc", "address", "route", "namespace",
-		"forward", "mount" };
+		"guard", "forward", "mount" };
 
 	if (!difference->about.vmid || difference->surplus)
 		return false;
@@ -141,7 +141,8 @@ step_decide(struct job *job, void *ctx, struct vn_error *err)
 	for (size_t i = 0; i < found->count; i++) {
 		const struct difference *difference = &found->items[i];
 
-		repair->host |= is_of_host(difference);
+		repair->host |= is_of_host(difference) ||
+				strcmp(difference->about.kind, "guard") == 0;
 		if (!difference->surplus)
 			continue;
 		if (strcmp(difference->about.kind, "forward") == 0)

@@ -43,18 +43,26 @@ own(struct guard_port *port, const struct vn_cidr *address)
 		port->own6 = *address;
 }
 
+static struct guard_port
+guard_port_of(int64_t vmid, const struct port_spec *spec)
+{
+	struct guard_port port = { .mac = spec->mac };
+
+	port_name(vmid, spec->index, port.name);
+	for (unsigned k = 0; k < spec->n_addresses; k++)
+		own(&port, &spec->addresses[k]);
+	return port;
+}
+
 int
 control_allow(struct fabric *fabric, int64_t vmid, const struct port_spec *ports, size_t count,
 	      struct vn_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct guard_port port = { .mac = ports[i].mac };
+		struct guard_port port = guard_port_of(vmid, &ports[i]);
 
 		if (ports[i].lan != NET_CONTROL)
 			continue;
-		port_name(vmid, ports[i].index, port.name);
-		for (unsigned k = 0; k < ports[i].n_addresses; k++)
-			own(&port, &ports[i].addresses[k]);
 		if (open_guard(fabric, err) < 0 || guard_set(fabric->guard, &port, 1, err) < 0)
 			return -1;
 	}
@@ -80,4 +88,29 @@ control_sync(struct net *net, const struct control_spec *ports, size_t count, st
 		all[i].own6 = ports[i].own6;
 	}
 	return open_guard(fabric, err) < 0 ? -1 : guard_sync(fabric->guard, all, count, err);
+}
+
+int
+control_verify(struct fabric *fabric, const struct net_wanted *wanted, struct differences *ret,
+	       struct vn_error *err)
+{
+	vn_autofree struct guard_checked *ports =
+		vn_alloc_array(wanted->n_vnodes + wanted->n_spared + 1, sizeof(*ports));
+	size_t count = 0;
+
+	for (size_t i = 0; i < wanted->n_spared; i++) {
+		port_name(wanted->spared[i].vmid, 0, ports[count].port.name);
+		ports[count++].spared = true;
+	}
+	for (size_t i = 0; i < wanted->n_vnodes; i++) {
+		const struct net_vnode *vnode = &wanted->vnodes[i];
+
+		for (size_t k = 0; k < vnode->n_ports; k++)
+			if (vnode->ports[k].lan == NET_CONTROL)
+				ports[count++] = (struct guard_checked){ .vmid = vnode->ns.vmid,
+					.port = guard_port_of(vnode->ns.vmid, &vnode->ports[k]) };
+	}
+	if (open_guard(fabric, err) < 0)
+		return -1;
+	return guard_verify(fabric->guard, ports, count, wanted->whole, ret, err);
 }

@@ -11,6 +11,9 @@ int control_allow(struct fabric *fabric, int64_t vmid, const struct port_spec *p
 /* Ports by the names of their devices; others than control ports are fine. */
 int control_forget(struct fabric *fabric, const char (*names)[16], size_t count,
 		   struct vn_error *err);
+/* Compares what is wanted with what the guard lets pass; as net_ops.verify. */
+int control_verify(struct fabric *fabric, const struct net_wanted *wanted, struct differences *ret,
+		   struct vn_error *err);
 /* As net_ops.control_sync. */
 int control_sync(struct net *net, const struct control_spec *ports, size_t count,
 		 struct vn_error *err);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/netlink/control.h"
 #include "backends/netlink/inventory.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
@@ -273,6 +274,13 @@ check_pins(struct look *look, struct vn_error *err)
 	return inventory_pins(look->fabric->env->run_dir, "userns", on_pin, look, err);
 }
 
+/* Without a fabric there is no guard, which has been told. */
+static int
+check_guard(struct look *look, struct vn_error *err)
+{
+	return look->sock ? control_verify(look->fabric, look->wanted, look->ret, err) : 0;
+}
+
 static int
 check_nat(struct look *look, struct vn_error *err)
 {
@@ -283,7 +291,8 @@ check_nat(struct look *look, struct vn_error *err)
 
 /* Those that claim devices stand before the one that tells of what is left. */
 static int (*const checks[])(struct look *look, struct vn_error *err) = {
-	check_host, check_bridges, check_ports, check_insides, check_devices, check_pins, check_nat,
+	check_host, check_bridges, check_ports, check_insides, check_devices, check_pins, check_guard,
+	check_nat,
 };
 
 int

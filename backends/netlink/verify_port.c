@@ -9,6 +9,7 @@
 #include "backends/netlink/port.h"
 #include "backends/netlink/redirect.h"
 #include "backends/netlink/shape.h"
+#include "backends/nft/guard.h"
 
 void
 check_bridge(struct look *look, const struct lan_spec *lan)
@@ -124,6 +125,8 @@ check_port(struct look *look, const struct net_vnode *vnode, const struct port_s
 	difference_text(look->ret, &about, "bridge", bridge, master ? master->name : NULL);
 	difference_number(look->ret, &about, "mtu", spec->mtu ? spec->mtu : 1500, port->mtu);
 	difference_flag(look->ret, &about, "up", spec->up, (port->flags & IFF_UP) != 0);
+	difference_number(look->ret, &about, "group", spec->lan == NET_CONTROL ? GUARD_GROUP : 0,
+			  port->group);
 	return check_shapes(look, vnode, spec, port, err);
 }
 

@@ -6,7 +6,9 @@
 #include "backends/nft/context.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <nftables/libnftables.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +94,9 @@ context_open(struct nft_ctx **ret, struct vn_error *err)
 	if (context)
 		nft_ctx_free(context);
 	return vn_fail(err, VN_E_BACKEND, "nftables cannot be used on this host");
+}
+
+int
 context_list(struct nat *nat, const char *command, char **ret, struct vn_error *err)
 {
 	nft_ctx_output_set_flags(nat->context, NFT_CTX_OUTPUT_NUMERIC_PROTO | NFT_CTX_OUTPUT_TERSE |
@@ -100,6 +105,39 @@ context_list(struct nat *nat, const char *command, char **ret, struct vn_error *
 		return vn_fail_nft(err, nat, command);
 	*ret = vn_strdup(nft_ctx_get_output_buffer(nat->context));
 	return 0;
+}
+
+/* In the scratch namespace. */
+static int
+rehearse(struct nat *scratch, const char *commands, const char *list, char **ret, struct vn_error *err)
+{
+	int result = context_open(&scratch->context, err);
+
+	if (result == 0)
+		result = context_run(scratch, commands, "rehearse nftables rules", err);
+	if (result == 0)
+		result = context_list(scratch, list, ret, err);
+	if (scratch->context)
+		nft_ctx_free(scratch->context);
+	return result;
+}
+
+int
+context_rehearse(const struct nat *nat, const char *commands, const char *list, char **ret,
+		 struct vn_error *err)
+{
+	vn_autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct nat scratch = { .env = nat->env, .uplink = nat->uplink };
+	int result;
+
+	if (home < 0 || unshare(CLONE_NEWNET) < 0)
+		return vn_fail_errno(err, errno, "make a network namespace");
+	result = rehearse(&scratch, commands, list, ret, err);
+	if (setns(home, CLONE_NEWNET) < 0) {
+		perror("cannot return to the network namespace of the host");
+		abort();
+	}
+	return result;
 }
 
 int

@@ -36,4 +36,10 @@ int context_query(struct nat *nat, const char *command, bool with_elements, json
 		  struct vn_error *err);
 /* The same as text without elements; *ret to be freed. */
 int context_list(struct nat *nat, const char *command, char **ret, struct vn_error *err);
+/*
+ * How nftables lists a table once these commands have made it: they are run in a network namespace of the
+ * calling thread's own, which ends with the call. *ret to be freed.
+ */
+int context_rehearse(const struct nat *nat, const char *commands, const char *list, char **ret,
+		     struct vn_error *err);
 int vn_fail_nft(struct vn_error *err, struct nat *nat, const char *what);

@@ -11,7 +11,7 @@
  * Deleting an element that is not there would fail, adding one that is there does not: what goes is
  * added first, in the same transaction.
  */
-#include "backends/nft/guard.h"
+#include "backends/nft/guard_inner.h"
 
 #include <nftables/libnftables.h>
 #include <stdio.h>
@@ -21,11 +21,7 @@
 #include "backends/nft/context.h"
 #include "proto/base/mem.h"
 
-struct guard {
-	struct nat nat;			/* of the fabric's namespace; context: NULL until open */
-	struct guard_port *ports;	/* what the sets should hold */
-	size_t n_ports;
-};
+const char *const guard_sets[] = { "macs", "own4", "own6", NULL };
 
 static const char *const objects[] = {
 	"set bridge $T macs { type ifname . ether_addr; }",
@@ -92,6 +88,7 @@ guard_free(struct guard *guard)
 	if (!guard)
 		return;
 	close_context(guard);
+	free(guard->nat.expected);
 	free(guard->ports);
 	free(guard);
 }
@@ -145,8 +142,8 @@ add_filled(struct commands *commands, const struct guard *guard, const char *tem
 	commands_add(commands, "\n");
 }
 
-static void
-add_table(struct commands *commands, const struct guard *guard)
+void
+guard_add_table(struct commands *commands, const struct guard *guard)
 {
 	const char *table = guard->nat.env->nft_table;
 
@@ -172,10 +169,6 @@ add_table(struct commands *commands, const struct guard *guard)
 
 /* ---- elements -------------------------------------------------------------------------------- */
 
-struct element_text {
-	char macs[48], own4[64], own6[2][80];
-};
-
 static void
 print_own6(char text[static 80], const char *name, const char *mac, const uint8_t address[16])
 {
@@ -185,8 +178,8 @@ print_own6(char text[static 80], const char *name, const char *mac, const uint8_
 		length += (size_t)snprintf(text + length, 80 - length, "%02x", address[i]);
 }
 
-static void
-print_elements(const struct guard_port *port, struct element_text *ret)
+void
+guard_print_elements(const struct guard_port *port, struct element_text *ret)
 {
 	const uint8_t *m = port->mac.byte;
 	const uint8_t link_local[16] = { 0xfe, 0x80, [8] = m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4],
@@ -210,13 +203,12 @@ static void
 command_elements(struct commands *commands, const struct guard *guard, const char *verb,
 		 const struct guard_port *ports, size_t count)
 {
-	static const char *const sets[] = { "macs", "own4", "own6" };
 	struct commands lists[3] = { 0 };
 
 	for (size_t i = 0; i < count; i++) {
 		struct element_text text;
 
-		print_elements(&ports[i], &text);
+		guard_print_elements(&ports[i], &text);
 		commands_add(&lists[0], " %s,", text.macs);
 		if (*text.own4)
 			commands_add(&lists[1], " %s,", text.own4);
@@ -227,7 +219,7 @@ command_elements(struct commands *commands, const struct guard *guard, const cha
 	for (int set = 0; set < 3; set++) {
 		if (lists[set].length)
 			commands_add(commands, "%s element bridge %s %s {%s }\n", verb,
-				     guard->nat.env->nft_table, sets[set], lists[set].text);
+				     guard->nat.env->nft_table, guard_sets[set], lists[set].text);
 		free(lists[set].text);
 	}
 }
@@ -292,7 +284,7 @@ write_table(struct guard *guard, struct vn_error *err)
 	struct commands commands = { 0 }, replace = { 0 };
 	int result;
 
-	add_table(&commands, guard);
+	guard_add_table(&commands, guard);
 	command_elements(&commands, guard, "add", guard->ports, guard->n_ports);
 	result = context_run(&guard->nat, commands.text, "guard the control network", err);
 	if (result < 0) {
@@ -317,13 +309,32 @@ run(struct guard *guard, const char *text, const char *what, struct vn_error *er
 	return write_table(guard, err) < 0 ? -1 : context_run(&guard->nat, text, what, err);
 }
 
+/* Once it is known what the sets should hold, what else is in them goes, in the same transaction. */
+static int
+flush_and_write(struct guard *guard, struct vn_error *err)
+{
+	struct commands commands = { 0 };
+	struct vn_error ignored = { 0 };
+	int result = -1;
+
+	for (int set = 0; guard->n_ports && guard_sets[set]; set++)
+		commands_add(&commands, "flush set bridge %s %s\n", guard->nat.env->nft_table,
+			     guard_sets[set]);
+	guard_add_table(&commands, guard);
+	command_elements(&commands, guard, "add", guard->ports, guard->n_ports);
+	if (guard->n_ports)
+		result = context_run(&guard->nat, commands.text, "guard the control network", &ignored);
+	free(commands.text);
+	return result < 0 ? write_table(guard, err) : 0;
+}
+
 int
 guard_up(struct guard *guard, struct vn_error *err)
 {
 	int result;
 
 	pthread_mutex_lock(&nat_lock);
-	result = write_table(guard, err);
+	result = flush_and_write(guard, err);
 	pthread_mutex_unlock(&nat_lock);
 	return result;
 }

@@ -40,3 +40,12 @@ int guard_remove(struct guard *guard, const char (*names)[16], size_t count, str
 /* Makes the sets hold exactly these. */
 int guard_sync(struct guard *guard, const struct guard_port *ports, size_t count,
 	       struct vn_error *err);
+
+struct guard_checked {			/* a control port for guard_verify */
+	struct guard_port port;
+	int64_t vmid;
+	bool spared;			/* only its name counts: whatever it has is right */
+};
+/* Compares the sets, and with `whole` the table and what is surplus; as net_ops.verify. */
+int guard_verify(struct guard *guard, const struct guard_checked *ports, size_t count, bool whole,
+		 struct differences *ret, struct vn_error *err);

@@ -10,10 +10,6 @@
  */
 #include "backends/nft/table.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,38 +167,16 @@ write_table(struct nat *nat, bool is_there, struct vn_error *err)
 	return result;
 }
 
-static int
-list_scratch(struct nat *scratch, char **ret, struct vn_error *err)
-{
-	vn_autofree char *command = vn_format("list table inet %s", scratch->env->nft_table);
-	struct commands commands = { 0 };
-	int result;
-
-	add_all(&commands, scratch);
-	result = context_run(scratch, commands.text, "write the nftables table", err);
-	if (result == 0)
-		result = context_list(scratch, command, ret, err);
-	free(commands.text);
-	return result;
-}
-
 int
 table_expected(const struct nat *nat, char **ret, struct vn_error *err)
 {
-	vn_autoclose int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct nat *scratch = NULL;
+	vn_autofree char *list = vn_format("list table inet %s", nat->env->nft_table);
+	struct commands commands = { 0 };
 	int result;
 
-	if (home < 0 || unshare(CLONE_NEWNET) < 0)
-		return vn_fail_errno(err, errno, "make a network namespace");
-	result = nat_open(nat->env, nat->uplink, &scratch, err);
-	if (result == 0)
-		result = list_scratch(scratch, ret, err);
-	nat_close(scratch);
-	if (setns(home, CLONE_NEWNET) < 0) {
-		perror("cannot return to the network namespace of the host");
-		abort();
-	}
+	add_all(&commands, nat);
+	result = context_rehearse(nat, commands.text, list, ret, err);
+	free(commands.text);
 	return result;
 }
 

@@ -171,6 +171,13 @@ static const struct {
 	{ "nft 'delete element inet vnoded any4 { 6 . 2201 }; "
 	  "add element inet vnoded any4 { 6 . 2201 : 198.18.0.9 . 22 }'",
 	  "forward tcp 2201 target \"198.18.0.3 . 22\" \"198.18.0.9 . 22\"\n" },
+	{ FABRIC "ip link set v1e0 group 0", "port v1e0 group 1986946047 0\n" },
+	{ FABRIC "nft flush set bridge vnoded macs", "guard v1e0 macs \"v1e0 . 02:", .and_more = true },
+	{ FABRIC "nft add element bridge vnoded own4 '{ v1e0 . 02:00:00:00:00:99 . 10.0.0.1 }'",
+	  "guard v1e0 own4 null \"v1e0 . 02:00:00:00:00:99 . 10.0.0.1\"\n" },
+	{ FABRIC "nft flush chain bridge vnoded between", "rule chain between rule ", .and_more = true },
+	{ FABRIC "nft delete table bridge vnoded", "rule table bridge vnoded exists true false\n",
+	  .and_more = true },
 	{ "umount " BASE "/run/netns/vnoded-1", "namespace vnoded-1 network_namespace true false\n",
 	  .and_more = true },
 	{ "umount " BASE "/run/netns/fabric", "namespace fabric network_namespace true false\n",
@@ -224,7 +231,7 @@ START_TEST(what_nobody_wants_is_told)
 	ck_assert_ptr_nonnull(strstr(text, "foreign stranger bridge null \"l1\"\n"));
 	ck_assert_ptr_nonnull(strstr(text, "forward udp 53 target null \"198.18.0.4 . 53\"\n"));
 	ck_assert_ptr_null(strstr(text, "other"));
-	ck_assert_uint_eq(list.count, 7);	/* both namespaces of the third vnode */
+	ck_assert_uint_eq(list.count, 11);	/* both namespaces of the third vnode, what it may send with */
 	for (size_t i = 0; i < list.count; i++)
 		if (strcmp(list.items[i].about.kind, "forward") == 0)
 			check_ok(net_linux.forwards_down(net, &list.items[i].forward, 1, &err));
