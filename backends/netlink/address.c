@@ -156,6 +156,45 @@ route_default(struct batch *batch, int index, const struct vn_cidr *gateway, boo
 		batch_allow(batch, ESRCH);
 }
 
+struct defaults {
+	int index;
+	bool *has;
+};
+
+static void
+on_default(void *arg, size_t at, struct nlmsghdr *row)
+{
+	struct defaults *defaults = arg;
+	struct rtmsg *header = nlmsg_data(row);
+	struct nlattr *attrs[RTA_MAX + 1];
+
+	(void)at;
+	if (row->nlmsg_type == RTM_NEWROUTE && header->rtm_dst_len == 0 &&
+	    header->rtm_table == RT_TABLE_MAIN && header->rtm_protocol == RTPROT_STATIC &&
+	    nlmsg_parse(row, sizeof(*header), attrs, RTA_MAX, NULL) == 0 && attrs[RTA_GATEWAY] &&
+	    attrs[RTA_OIF] && (int)nla_get_u32(attrs[RTA_OIF]) == defaults->index)
+		defaults->has[header->rtm_family == AF_INET6] = true;
+}
+
+static void
+forget_defaults(void *arg)
+{
+	struct defaults *defaults = arg;
+
+	defaults->has[0] = defaults->has[1] = false;
+}
+
+int
+route_default_read(struct nl_sock *sock, int index, bool ret[static 2], struct vn_error *err)
+{
+	struct rtmsg header = { .rtm_family = AF_UNSPEC };
+	struct defaults defaults = { index, ret };
+
+	forget_defaults(&defaults);
+	return table_read(sock, RTM_GETROUTE, &header, sizeof(header), 0, on_default, forget_defaults,
+			  &defaults, err);
+}
+
 /* ---- overlap --------------------------------------------------------------------------------- */
 
 struct overlap {

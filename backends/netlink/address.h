@@ -27,6 +27,8 @@ void address_add(struct batch *batch, int index, const char *ifname, const struc
 
 /* Appends the default route of the gateway's family through the device, or its removal. */
 void route_default(struct batch *batch, int index, const struct vn_cidr *gateway, bool wanted);
+/* Whether the device has a default route of ours, IPv4 and IPv6. */
+int route_default_read(struct nl_sock *sock, int index, bool ret[static 2], struct vn_error *err);
 
 /*
  * Fails with VN_E_EXISTS when a route of the namespace other than one through `uplink` shares

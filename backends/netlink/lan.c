@@ -89,12 +89,21 @@ static int
 mend(struct fabric *fabric, const struct lan_spec *lan, const struct link *found, const char *tag,
      struct vn_error *err)
 {
-	auto_batch batch = { 0 };
+	auto_batch batch = { 0 }, undo = { 0 };
+	struct vn_error ignored;
+	struct nl_msg *message;
 
 	put_settings(link_change(&batch, found->index, -1, "set up bridge '%s'", found->name));
 	put_identity(link_change(&batch, found->index, 1, "set up bridge '%s'", found->name), lan,
 		     tag);
-	return fabric_send(fabric, &batch, err);
+	if (fabric_send(fabric, &batch, err) == 0)
+		return 0;
+	message = link_change(&undo, found->index, (found->flags & IFF_UP) != 0, "restore bridge '%s'",
+			      found->name);
+	attr_put(message, IFLA_ADDRESS, found->mac.byte, sizeof(found->mac.byte));
+	attr_put_u32(message, IFLA_MTU, found->mtu);
+	fabric_send(fabric, &undo, &ignored);
+	return -1;
 }
 
 int

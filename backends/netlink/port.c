@@ -18,36 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/netlink/address.h"
 #include "backends/netlink/control.h"
 #include "backends/netlink/lan.h"
 #include "backends/netlink/namespace.h"
+#include "backends/netlink/port_inner.h"
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
-
-struct plan {				/* one port */
-	const struct port_spec *spec;
-	struct link outer, bridge;	/* in the fabric */
-	const struct link *inner;	/* the guest end that is there; NULL: the pair is to be made */
-	char name[16];
-	int outer_index, inner_index;
-	bool renamed;
-};
-
-struct work {				/* one call of port_up */
-	struct fabric *fabric;
-	const struct ns_ref *ns;
-	int netns;
-	struct nl_sock *sock;		/* inside the namespace */
-	struct plan *plans;
-	size_t n_plans;
-	struct link *inside;		/* all devices there */
-	size_t n_inside;
-	struct address *addresses;
-	size_t n_addresses;
-	char tag[TAG_SIZE];
-};
 
 void
 port_name(int64_t vmid, unsigned index, char name[static 16])
@@ -155,6 +132,20 @@ look_inside(struct work *work, struct vn_error *err)
 	    links_read(work->sock, &work->inside, &work->n_inside, err) < 0)
 		return -1;
 	return addresses_read(work->sock, &work->addresses, &work->n_addresses, err);
+}
+
+/* Default routes of a control port that is there, for the case that they have to come back. */
+static int
+note_defaults(struct work *work, struct vn_error *err)
+{
+	for (size_t i = 0; i < work->n_plans; i++) {
+		struct plan *plan = &work->plans[i];
+
+		if (plan->inner && plan->spec->lan == NET_CONTROL &&
+		    route_default_read(work->sock, plan->inner_index, plan->had_default, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- what to do ------------------------------------------------------------------------------ */
@@ -287,8 +278,8 @@ append_mend_outer(struct batch *batch, const struct plan *plan)
 	attr_put_u32(message, IFLA_GROUP, group_of(plan));
 }
 
-static void
-append_delete(struct batch *batch, int index, const char *name)
+void
+port_append_delete(struct batch *batch, int index, const char *name)
 {
 	struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = index };
 
@@ -303,7 +294,7 @@ fill_outer_batch(struct batch *batch, const struct work *work)
 		const struct plan *plan = &work->plans[i];
 
 		if (plan->outer.index && !plan->inner)
-			append_delete(batch, plan->outer.index, plan->name);
+			port_append_delete(batch, plan->outer.index, plan->name);
 		if (plan->inner)
 			append_mend_outer(batch, plan);
 		else
@@ -392,13 +383,16 @@ delete_orphans(struct work *work, struct vn_error *err)
 	for (size_t i = 0; i < work->n_plans; i++)
 		for (size_t k = 0; k < work->n_inside; k++)
 			if (is_orphan(&work->inside[k], &work->plans[i]))
-				append_delete(&batch, work->inside[k].index, work->inside[k].name);
+				port_append_delete(&batch, work->inside[k].index, work->inside[k].name);
 	return batch_send(work->sock, &batch, NULL, NULL, err);
 }
 
-/* Before the guest's ends come up: nothing passes unshaped. A new port without a shape needs no look. */
+/*
+ * New ports before the guest's ends come up: nothing passes unshaped, and one without a shape needs no look.
+ * Those that are there last, so that a failure elsewhere does not touch their shapes.
+ */
 static int
-shape(const struct work *work, struct vn_error *err)
+shape(const struct work *work, bool is_new, struct vn_error *err)
 {
 	vn_autofree struct port_shape *shapes = vn_alloc_array(work->n_plans, sizeof(*shapes));
 	size_t count = 0;
@@ -406,32 +400,12 @@ shape(const struct work *work, struct vn_error *err)
 	for (size_t i = 0; i < work->n_plans; i++) {
 		const struct port_spec *spec = work->plans[i].spec;
 
-		if (work->plans[i].inner || !shape_is_none(&spec->out) || !shape_is_none(&spec->in))
+		if (is_new == !work->plans[i].inner &&
+		    (!is_new || !shape_is_none(&spec->out) || !shape_is_none(&spec->in)))
 			shapes[count++] = (struct port_shape){ .vmid = work->ns->vmid,
 				.index = spec->index, .out = spec->out, .in = spec->in };
 	}
 	return shape_ports(&work->fabric->base, shapes, count, err);
-}
-
-/* Takes back the ports that this call has made. */
-static void
-undo_new(const struct work *work)
-{
-	vn_autofree char (*names)[16] = vn_alloc_array(work->n_plans, sizeof(*names));
-	auto_batch undo = { 0 };
-	struct vn_error ignored;
-	size_t count = 0;
-
-	for (size_t i = 0; i < work->n_plans; i++) {
-		const struct plan *plan = &work->plans[i];
-
-		if (plan->inner)
-			continue;
-		append_delete(&undo, plan->outer_index, plan->name);
-		memcpy(names[count++], plan->name, sizeof(*names));
-	}
-	fabric_send(work->fabric, &undo, &ignored);
-	control_forget(work->fabric, (const char (*)[16])names, count, &ignored);
 }
 
 static int
@@ -446,10 +420,10 @@ carry_out(struct work *work, const struct port_spec *ports, struct vn_error *err
 		append_inner(&inner, work, &work->plans[i]);
 	if (delete_orphans(work, err) == 0 &&
 	    control_allow(work->fabric, work->ns->vmid, ports, work->n_plans, err) == 0 &&
-	    fabric_send(work->fabric, &outer, err) == 0 && shape(work, err) == 0 &&
-	    batch_send(work->sock, &inner, NULL, NULL, err) == 0)
+	    fabric_send(work->fabric, &outer, err) == 0 && shape(work, true, err) == 0 &&
+	    batch_send(work->sock, &inner, NULL, NULL, err) == 0 && shape(work, false, err) == 0)
 		return 0;
-	undo_new(work);
+	port_undo(work);
 	return -1;
 }
 
@@ -482,7 +456,8 @@ port_up(struct net *net, const struct ns_ref *ns, const struct port_spec *ports,
 		work.plans[i].spec = &ports[i];
 		port_name(ns->vmid, ports[i].index, work.plans[i].name);
 	}
-	if (look_outside(&work, err) < 0 || look_inside(&work, err) < 0 || decide(&work, err) < 0)
+	if (look_outside(&work, err) < 0 || look_inside(&work, err) < 0 || decide(&work, err) < 0 ||
+	    note_defaults(&work, err) < 0)
 		return -1;
 	return carry_out(&work, ports, err);
 }
@@ -494,45 +469,4 @@ port_down(struct net *net, const struct ns_ref *ns, const unsigned *indexes, siz
 	if (n_indexes == 0)
 		return 0;
 	return reap_ports(fabric_of(net), ns->vmid, ns->uuid, indexes, n_indexes, err);
-}
-
-/* ---- carrier --------------------------------------------------------------------------------- */
-
-static int
-set_carrier(struct fabric *fabric, const struct link *links, size_t count, bool up,
-	    struct vn_error *err)
-{
-	auto_batch batch = { 0 };
-	auto_batch undo = { 0 };
-	struct vn_error ignored;
-
-	for (size_t i = 0; i < count; i++)
-		link_change(&batch, links[i].index, up, "set the carrier of port '%s'",
-			    links[i].name);
-	if (fabric_send(fabric, &batch, err) == 0)
-		return 0;
-	for (size_t i = 0; i < count; i++)
-		link_change(&undo, links[i].index, (links[i].flags & IFF_UP) != 0,
-			    "restore the carrier of port '%s'", links[i].name);
-	fabric_send(fabric, &undo, &ignored);
-	return -1;
-}
-
-int
-port_carrier(struct net *net, const int64_t *vmids, const unsigned *indexes, size_t count, bool up,
-	     struct vn_error *err)
-{
-	struct fabric *fabric = fabric_of(net);
-	vn_autofree char (*names)[16] = vn_alloc_array(count + 1, sizeof(*names));
-	vn_autofree struct link *links = vn_alloc_array(count + 1, sizeof(*links));
-
-	for (size_t i = 0; i < count; i++)
-		port_name(vmids[i], indexes[i], names[i]);
-	if (fabric_links_get(fabric, (const char (*)[16])names, count, links, err) < 0)
-		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (!links[i].index || !fabric_owns(fabric, &links[i], NULL))
-			return vn_fail(err, VN_E_NOT_FOUND, "the fabric has no port '%s' of ours",
-				       names[i]);
-	return set_carrier(fabric, links, count, up, err);
 }
