@@ -119,10 +119,31 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 	return check_forwards(daemon, spec, self, err);
 }
 
-static bool
-reaches(const struct vn_cidr *network, const struct vn_cidr *via)
+/* Why a route among these networks of a vnode cannot be; NULL: it can. field: what is wrong. */
+static const char *
+find_fault(const struct vn_cidr *networks, size_t count, const struct doc_route *route,
+	   const struct vn_cidr *to, const struct vn_cidr *via, const char **field)
 {
-	return network->family && vn_cidr_overlap(network, via) && !vn_cidr_same_address(network, via);
+	bool found = false;
+
+	*field = "via";
+	for (size_t i = 0; i < count; i++) {
+		if (!vn_cidr_overlap(&networks[i], via))
+			continue;
+		found = true;
+		if (vn_cidr_same_address(&networks[i], via))
+			return "is the vnode's own address: the next hop is another's";
+	}
+	if (!found)
+		return "is reached by none of the vnode's networks: give it an address in a LAN with the "
+		       "next hop";
+	*field = "to";
+	for (size_t i = 0; i < count; i++)
+		if (to->family == AF_INET && !route->metric && networks[i].prefix == to->prefix &&
+		    vn_cidr_overlap(&networks[i], to))
+			return "is a network that the vnode is in: it has that route already; another needs "
+			       "a metric";
+	return NULL;
 }
 
 int
@@ -130,25 +151,27 @@ lifecycle_check_routes(struct daemon *daemon, const struct doc_vnode *spec,
 		       const struct vn_cidr *addresses, size_t count, struct vn_error *err)
 {
 	const struct doc_route *routes = spec->routes.items;
-	const struct backend_env *env = &daemon->env;
+	vn_autofree struct vn_cidr *networks = vn_alloc_array(count + 2, sizeof(*networks));
 
+	if (count)
+		memcpy(networks, addresses, count * sizeof(*networks));
+	if (spec->control) {
+		networks[count++] = daemon->env.control4;
+		networks[count++] = daemon->env.control6;
+	}
 	for (size_t i = 0; i < spec->routes.count; i++) {
+		const char *fault, *field;
 		struct vn_cidr to, via;
 		char path[64];
-		bool found = false;
 
 		if (doc_route_read(&routes[i], &to, &via, err) < 0)
 			return -1;
-		if (spec->control)
-			found = vn_cidr_overlap(&env->control4, &via) ||
-				vn_cidr_overlap(&env->control6, &via);
-		for (size_t k = 0; k < count; k++)
-			found |= reaches(&addresses[k], &via);
-		if (found)
+		fault = find_fault(networks, count, &routes[i], &to, &via, &field);
+		if (!fault)
 			continue;
-		snprintf(path, sizeof(path), "/routes/%zu/via", i);
-		return vn_fail_at(err, path, VN_E_INVALID, "none of the vnode's networks reaches %s: "
-				  "give it an address in a LAN with the next hop", routes[i].via);
+		snprintf(path, sizeof(path), "/routes/%zu/%s", i, field);
+		return vn_fail_at(err, path, VN_E_INVALID, "%s %s",
+				  *field == 'v' ? routes[i].via : routes[i].to, fault);
 	}
 	return 0;
 }

@@ -85,20 +85,47 @@ undo_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	return undo_forward_ports(job, ctx, err);
 }
 
+static int
+ports_up(struct task *task, struct port_spec *ports, size_t count, struct vn_error *err)
+{
+	if (!ports || !count)
+		return 0;
+	return task->net->ops->ports_up(task->net, &task->guest.ns, ports, count, err);
+}
+
+static int
+routes_set(struct task *task, struct vn_error *err)
+{
+	return task->net->ops->routes_set(task->net, &task->guest.ns, task->routes, task->n_routes, err);
+}
+
+/* A guest may have left its interfaces without addresses, or down: it wakes up with all as they should be. */
+static int
+mend_network(struct task *task, struct vn_error *err)
+{
+	if (ports_up(task, task->control, 1, err) < 0 || !step_goes_on(task, err) ||
+	    ports_up(task, task->ports, task->n_ports, err) < 0 || !step_goes_on(task, err))
+		return -1;
+	return routes_set(task, err);
+}
+
+/* What a guest has left so that it cannot be mended (a device with the name of ours) is made anew. */
 enum verdict
 step_control_network(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
-	const struct ns_ref *ns = &task->guest.ns;
+	struct vn_error why;
 
-	(void)job;
-	if (task->network_stands || !task->boot)
+	if (!task->boot ||
+	    (task->network_stands && (!task->network_used || mend_network(task, &why) == 0)))
 		return STEP_DONE;
-	if (task->net->ops->namespaces_up(task->net, ns, err) < 0 || !step_goes_on(task, err))
+	if (!step_goes_on(task, err) ||
+	    (task->network_stands && undo_network(job, ctx, err) == STEP_FAILED) ||
+	    !step_goes_on(task, err) ||
+	    task->net->ops->namespaces_up(task->net, &task->guest.ns, err) < 0 ||
+	    !step_goes_on(task, err))
 		return STEP_FAILED;
-	if (!task->control)
-		return STEP_DONE;
-	return verdict(task->net->ops->ports_up(task->net, ns, task->control, 1, err));
+	return verdict(ports_up(task, task->control, 1, err));
 }
 
 enum verdict
@@ -119,22 +146,9 @@ step_exp_network(struct job *job, void *ctx, struct vn_error *err)
 	(void)job;
 	if (task->network_stands || !task->boot)
 		return STEP_DONE;
-	if (task->n_ports && task->net->ops->ports_up(task->net, &task->guest.ns, task->ports,
-						      task->n_ports, err) < 0)
+	if (ports_up(task, task->ports, task->n_ports, err) < 0)
 		return STEP_FAILED;
-	return step_routes(job, ctx, err);
-}
-
-enum verdict
-step_routes(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct task *task = ctx;
-
-	(void)job;
-	if (!task->n_routes)
-		return STEP_DONE;
-	return verdict(task->net->ops->routes_set(task->net, &task->guest.ns, task->routes,
-						  task->n_routes, err));
+	return task->n_routes ? verdict(routes_set(task, err)) : STEP_DONE;
 }
 
 /* The folder for the guest's status and console ring. */

@@ -222,6 +222,7 @@ task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
 	task->network_stands = vnode->runtime.network &&
 			       strcmp(vnode->runtime.boot_id, daemon->boot_id) == 0;
 	task_copy_network(task, vnode);
+	task->network_used = vnode->last_exit.at_us || vnode->runtime.id.init;
 	copy_guest(task, vnode);
 	task->forwards = task_forwards(&task->arena, vnode, &vnode->spec, &task->n_forwards);
 	choose_files(task, vnode);

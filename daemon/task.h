@@ -37,6 +37,7 @@ struct task {
 	bool boot;			/* the boot steps are to run (reload, set) */
 	bool halt;			/* the halt steps are to run (set) */
 	bool network_stands;		/* made and checked in this boot of the machine */
+	bool network_used;		/* a guest has had it, and may have changed what is its own */
 	bool files_stand;		/* already in the guest as they are to be */
 
 	/* set atomically from the loop: the job is cancelled, or has given up on the step that runs */

@@ -177,26 +177,50 @@ check_forward(struct checks *checks, const struct doc_forward *forward, const ch
 	return claim(checks, checks->ports, key, path, what);
 }
 
-/* Two default routes of one metric would be one. */
+/* What the kernel makes of a route without one: none for IPv4, 1024 for IPv6. */
+static int64_t
+metric_of(const struct doc_route *route, int family)
+{
+	return route->metric || family == AF_INET ? route->metric : 1024;
+}
+
+/* Two routes to one network with one metric would be one; the control network's default is one too. */
 static int
 check_route(struct checks *checks, const struct doc_vnode *vnode, const struct doc_route *route,
-	    const char *path)
+	    json_t *used, const char *path)
 {
+	char at[PATH_SIZE], key[KEY_SIZE], network[VN_CIDR_TEXT];
 	struct vn_cidr to, via;
 
 	if (doc_route_read(route, &to, &via, checks->err) < 0) {
 		vn_error_prefix_path(checks->err, path);
 		return -1;
 	}
-	if (to.prefix == 0 && !route->metric && vnode->control &&
-	    vnode->default_route == DEFAULT_CONTROL) {
-		char at[PATH_SIZE];
-
-		snprintf(at, sizeof(at), "%s/to", path);
+	snprintf(at, sizeof(at), "%s/to", path);
+	if (to.prefix == 0 && metric_of(route, to.family) == metric_of(&(struct doc_route){ 0 }, to.family) &&
+	    vnode->control && vnode->default_route == DEFAULT_CONTROL)
 		return vn_fail_at(checks->err, at, VN_E_INVALID, "the default route is the control "
-				  "network's: say \"default_route\": \"none\", or give this one a metric");
+				  "network's: say \"default_route\": \"none\", or give this one a%s metric",
+				  route->metric ? "nother" : "");
+	vn_cidr_print(&to, network);
+	snprintf(key, sizeof(key), "%s %lld", network, (long long)metric_of(route, to.family));
+	return claim(checks, used, key, at, "the same network with the same metric");
+}
+
+static int
+check_routes(struct checks *checks, const struct doc_vnode *vnode, const char *at)
+{
+	const struct doc_route *routes = vnode->routes.items;
+	json_t *used = json_object();
+	char path[PATH_SIZE];
+	int result = 0;
+
+	for (size_t i = 0; i < vnode->routes.count && result == 0; i++) {
+		snprintf(path, sizeof(path), "%s/routes/%zu", at, i);
+		result = check_route(checks, vnode, &routes[i], used, path);
 	}
-	return 0;
+	json_decref(used);
+	return result;
 }
 
 /* at: the pointer of the vnode, "" or "/vnodes/NAME". */
@@ -218,13 +242,7 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 		if (check_forward(checks, &forwards[i], path) < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < vnode->routes.count; i++) {
-		snprintf(path, sizeof(path), "%s/routes/%zu", at, i);
-		if (check_route(checks, vnode, (const struct doc_route *)vnode->routes.items + i,
-				path) < 0)
-			return -1;
-	}
-	return 0;
+	return check_routes(checks, vnode, at);
 }
 
 int

@@ -184,14 +184,23 @@ is_unreachable(int sys)
 	return sys == ENETUNREACH || sys == EHOSTUNREACH || sys == EINVAL || sys == ENETDOWN;
 }
 
+/* The first failure is the one that err tells of. */
 static void
 explain(const struct batch *batch, struct vn_error *err)
 {
-	for (size_t i = 0; i < batch->n_items; i++)
-		if (is_unreachable(batch->items[i].sys)) {
+	for (size_t i = 0; i < batch->n_items; i++) {
+		int sys = batch->items[i].sys;
+
+		if (sys == 0 || sys == batch->items[i].allowed)
+			continue;
+		if (is_unreachable(sys))
 			err->code = VN_E_INVALID;
-			return;
-		}
+		else if (sys == EEXIST)
+			vn_fail(err, VN_E_EXISTS, "%s: the guest has one of its own to that network with "
+				"that metric: remove it there, or choose another metric",
+				batch->items[i].label);
+		return;
+	}
 }
 
 static int

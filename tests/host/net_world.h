@@ -78,5 +78,5 @@ struct net_case {
 	const TTest **test;
 	int times;
 };
-extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[], guard_cases[];
-extern const struct net_case verify_cases[];
+extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[], guard_cases[],
+			     verify_cases[], route_cases[];

@@ -291,6 +291,23 @@ START_TEST(what_cannot_be_is_refused_with_its_place_and_changes_nothing)
 		  "/document/vnodes/a/init/0" },
 		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
 		  "\"10.1.0.2\"}]}}}", "invalid", "/document/vnodes/a/routes/0/via" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
+		  "\"10.1.0.2\"}]}},\"lans\":{\"l\":{\"members\":{\"a\":{\"address\":["
+		  "\"10.1.0.1/24\",\"10.1.0.2/24\"]}}}}}", "invalid",
+		  "/document/vnodes/a/routes/0/via" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"routes\":[{\"to\":\"10.1.0.0/24\",\"via\":"
+		  "\"10.1.0.2\"}]}},\"lans\":{\"l\":{\"members\":{\"a\":{\"address\":\"10.1.0.1/24\"}"
+		  "}}}}", "invalid", "/document/vnodes/a/routes/0/to" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{\"control\":false,\"routes\":[{\"to\":"
+		  "\"10.9.0.0/16\",\"via\":\"198.18.0.1\"}]}}}", "invalid",
+		  "/document/vnodes/a/routes/0/via" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{},\"b\":{}},\"lans\":{\"l\":{\"members\":{"
+		  "\"a\":{\"address\":[\"fd01::1/64\",\"10.1.0.1/24\"]},"
+		  "\"b\":{\"address\":[\"10.1.0.2/24\",\"fd01:0::1/64\"]}}}}}", "invalid",
+		  "/document/lans/l/members/b/address/1" },
+		{ "{\"topology\":\"t\",\"vnodes\":{\"a\":{}},\"lans\":{\"l\":{\"members\":{"
+		  "\"a\":{\"address\":[\"10.1.0.1/24\",\"10.1.0.1/16\"]}}}}}", "invalid",
+		  "/document/lans/l/members/a/address/1" },
 		{ "{\"topology\":\"a/b\"}", "invalid", "/document/topology" },
 	};
 	struct lab *lab = lab_new();

@@ -113,6 +113,12 @@ static const struct {
 	  "at least 1" },
 	{ ROUTE("'to':'default','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "give this one a metric" },
 	{ ROUTE("'to':'0.0.0.0/0','via':'10.1.0.1'"), "/vnodes/a/routes/0/to", "default_route" },
+	{ ROUTE("'to':'default','via':'fd01::1','metric':1024"), "/vnodes/a/routes/0/to",
+	  "give this one another metric" },
+	{ ROUTE("'to':'10.9.0.0/16','via':'10.1.0.1'},{'to':'10.9.0.0/16','via':'10.1.0.2'"),
+	  "/vnodes/a/routes/1/to", "used already at /vnodes/a/routes/0/to" },
+	{ ROUTE("'to':'fd09::/64','via':'fd01::1'},{'to':'fd09:0::/64','via':'fd01::2','metric':1024"),
+	  "/vnodes/a/routes/1/to", "used already" },
 	{ "{'topology':'t','vnodes':{'a':{'default_route':'lan'}}}", "/vnodes/a/default_route",
 	  "control" },
 #define SHAPE(shape) TWO "'lans':{'l':{'shape':{" shape "}}}}"
