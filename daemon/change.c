@@ -5,90 +5,11 @@
  */
 #include "daemon/change.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "daemon/lifecycle.h"
 #include "daemon/members.h"
 #include "daemon/steps.h"
-
-const char *const change_class_words[] = { "none", "live", "restart", "recreate", NULL };
-
-/* field of a vnode in a document, how it changes, remark */
-static const struct {
-	const char *field;
-	enum change_class class;
-	const char *remark;
-} classes[] = {
-	{ "memory",     CHANGE_LIVE,     "the limit of the running guest is set" },
-	{ "pids",       CHANGE_LIVE,     "the limit of the running guest is set" },
-	{ "restart",    CHANGE_LIVE,     "counts from the next end of the guest on" },
-	{ "grace",      CHANGE_LIVE,     "counts from the next halt on" },
-	{ "forwards",   CHANGE_LIVE,     "connections through unchanged forwards go on" },
-	{ "routes",     CHANGE_LIVE,     "" },
-	{ "default_route", CHANGE_LIVE,  "" },
-	{ "vcpus",      CHANGE_RESTART,  "" },
-	{ "init",       CHANGE_RESTART,  "" },
-	{ "interfaces", CHANGE_RESTART,  "membership, address, name or MAC in a LAN" },
-	{ "shape",      CHANGE_LIVE,     "of a LAN or a member: what is on its way goes on" },
-	{ "schedule",   CHANGE_LIVE,     "of a LAN: replaces what has not happened yet" },
-	{ "mtu",        CHANGE_LIVE,     "of a LAN" },
-	{ "image",      CHANGE_RECREATE, "a fresh disk; refused without allow_recreate" },
-	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
-	{ "control",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
-	{ "privileged", CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
-};
-
-enum change_class
-change_class_of(const char *field)
-{
-	for (size_t i = 0; i < VN_COUNT(classes); i++)
-		if (strcmp(classes[i].field, field) == 0)
-			return classes[i].class;
-	return CHANGE_RESTART;
-}
-
-char *
-change_document(void)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out)
-		abort();
-	fputs("# How a change of a field takes effect\n\nMade from the table in `daemon/change.c` by "
-	      "`vnoded --print fields`; a test compares them.\n\n"
-	      "| field | change | |\n|---|---|---|\n", out);
-	for (size_t i = 0; i < VN_COUNT(classes); i++)
-		fprintf(out, "| %s | %s | %s |\n", classes[i].field,
-			change_class_words[classes[i].class], classes[i].remark);
-	fclose(out);
-	return text;
-}
-
-static void
-compare_key(json_t *a, json_t *b, const char *key, json_t *fields, enum change_class *strongest)
-{
-	json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
-
-	if ((!x && !y) || (x && y && json_equal(x, y)))
-		return;
-	if (fields)
-		json_array_append_new(fields, json_string(key));
-	if (change_class_of(key) > *strongest)
-		*strongest = change_class_of(key);
-}
-
-enum change_class
-change_compare(json_t *old_spec, json_t *new_spec, json_t *fields)
-{
-	enum change_class strongest = CHANGE_NONE;
-
-	for (size_t i = 0; i < VN_COUNT(classes); i++)
-		compare_key(old_spec, new_spec, classes[i].field, fields, &strongest);
-	return strongest;
-}
 
 json_t *
 change_params(const struct vnode *vnode, json_t *spec, json_t *members)
@@ -109,8 +30,8 @@ struct change {
 	bool was_running, restart, network_stood, reroutes;
 	struct forward_spec *gone, *come;	/* forwards that go and that come */
 	size_t n_gone, n_come;
-	unsigned *cut;			/* indexes of interfaces that go or change */
-	size_t n_cut;
+	unsigned *cut, *fresh;		/* indexes of interfaces that go, and of those that have come */
+	size_t n_cut, n_fresh;
 };
 
 static void
@@ -151,17 +72,29 @@ split_forwards(struct change *change, const struct vnode *vnode)
 			change->come[change->n_come++] = new[i];
 }
 
-static void
-choose_cuts(struct change *change, const struct vnode *vnode)
+/* Indexes of interfaces that are not what `members` says. */
+static unsigned *
+choose_others(struct change *change, const struct vnode *vnode, json_t *members, size_t *ret_count)
 {
 	size_t count = 0;
+	unsigned *indexes;
 
 	vn_list_each(struct member, member, &vnode->members, in_vnode)
 		count++;
-	change->cut = vn_arena_alloc(&change->arena, (count + 1) * sizeof(*change->cut));
+	indexes = vn_arena_alloc(&change->arena, (count + 1) * sizeof(*indexes));
+	*ret_count = 0;
 	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		if (change->members && member_differs(member, change->members))
-			change->cut[change->n_cut++] = member->index;
+		if (change->members && member_is_another(member, members))
+			indexes[(*ret_count)++] = member->index;
+	return indexes;
+}
+
+/* Seen from wherever the job is: before `adopt` none have come. */
+static void
+choose_fresh(struct change *change, const struct job *job, const struct vnode *vnode)
+{
+	change->fresh = choose_others(change, vnode, json_object_get(job->data, "members_before"),
+				      &change->n_fresh);
 }
 
 /* What the job must know of the state before, kept in its journal. */
@@ -235,13 +168,14 @@ load_set(struct job *job, struct vn_error *err)
 	split_forwards(change, vnode);
 	if (job->resumed)
 		hold_both(job, change);
-	choose_cuts(change, vnode);
+	change->cut = choose_others(change, vnode, change->members, &change->n_cut);
+	choose_fresh(change, job, vnode);
 	change->restart = change_compare(json_object_get(job->data, "before"),
 					 json_object_get(job->params, "spec"), NULL) >=
 			  CHANGE_RESTART ||
 			  (change->members &&
-			   !members_equal(change->members,
-					  json_object_get(job->data, "members_before")));
+			   members_compare(change->members, json_object_get(job->data,
+							    "members_before")) == CHANGE_RESTART);
 	change->reroutes = change->members || differs(job, "routes") || differs(job, "default_route");
 	job->abort_flag = &change->task.stop;
 	change->network_stood = change->task.network_stands;
@@ -376,6 +310,7 @@ adopt(struct job *job, struct change *change, const struct doc_vnode *spec, json
 	vnode_set_spec(vnode, spec);
 	if (change->members)
 		members_adopt(vnode, members);
+	choose_fresh(change, job, vnode);
 	return renew_task(change, vnode, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
@@ -409,20 +344,17 @@ step_ports(struct job *job, void *ctx, struct vn_error *err)
 					err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
-/* All of the new ones go; the undo of cut_ports makes the old ones again. */
+/* Those that have come go; the undo of cut_ports makes the old ones again and gives all their addresses. */
 static enum verdict
 undo_ports(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct change *change = ctx;
 	struct task *task = &change->task;
-	unsigned *indexes = vn_arena_alloc(&change->arena, (task->n_ports + 1) * sizeof(*indexes));
 
 	(void)job;
-	if (!change->members || !task->n_ports || !change->network_stood)
+	if (!change->n_fresh || !change->network_stood)
 		return STEP_DONE;
-	for (size_t i = 0; i < task->n_ports; i++)
-		indexes[i] = task->ports[i].index;
-	return task->net->ops->ports_down(task->net, &task->guest.ns, indexes, task->n_ports,
+	return task->net->ops->ports_down(task->net, &task->guest.ns, change->fresh, change->n_fresh,
 					  err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 

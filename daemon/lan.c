@@ -140,24 +140,32 @@ lan_by_id(const struct daemon *daemon, int64_t id)
 	return table_get(&daemon->model->lans_by_id, id);
 }
 
+static void
+read_addresses(struct member *member, const struct doc_member *spec)
+{
+	struct vn_error err;
+
+	hosts_touch(member->vnode->topology);
+	free(member->addresses);
+	member->n_addresses = (unsigned)spec->addresses.count;
+	member->addresses = vn_alloc_array(member->n_addresses, sizeof(*member->addresses));
+	for (unsigned i = 0; i < member->n_addresses; i++)
+		if (vn_cidr_parse(((const char **)spec->addresses.items)[i],
+				  &member->addresses[i], &err) < 0)
+			abort();	/* checked by the schema */
+}
+
 static struct member *
 make_member(struct lan *lan, struct vnode *vnode, const struct doc_member *spec)
 {
 	struct member *member = vn_alloc(sizeof(*member));
-	struct vn_error err;
 
 	member->lan = lan;
 	member->vnode = vnode;
 	member->up = true;
 	member->spec = schema_encode(doc_member_fields, spec);
 	member->shape = spec->shape;
-	member->n_addresses = (unsigned)spec->addresses.count;
-	hosts_touch(vnode->topology);
-	member->addresses = vn_alloc_array(member->n_addresses, sizeof(*member->addresses));
-	for (unsigned i = 0; i < member->n_addresses; i++)
-		if (vn_cidr_parse(((const char **)spec->addresses.items)[i],
-				  &member->addresses[i], &err) < 0)
-			abort();	/* checked by the schema */
+	read_addresses(member, spec);
 	vn_list_init(&member->in_lan);
 	vn_list_init(&member->in_vnode);
 	vn_list_append(&lan->members, &member->in_lan);
@@ -276,6 +284,21 @@ member_set_shape(struct member *member, json_t *shape)
 				    schema_encode(doc_port_shape_fields, &decoded));
 	else
 		json_object_del(member->spec, "shape");
+	record_member(member);
+}
+
+void
+member_set_addresses(struct member *member, const struct doc_member *spec)
+{
+	json_t *encoded = schema_encode(doc_member_fields, spec), *address;
+
+	address = json_object_get(encoded, "address");
+	if (address)
+		json_object_set(member->spec, "address", address);
+	else
+		json_object_del(member->spec, "address");
+	json_decref(encoded);
+	read_addresses(member, spec);
 	record_member(member);
 }
 

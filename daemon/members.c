@@ -13,43 +13,64 @@ members_export(const struct vnode *vnode)
 	return members;
 }
 
+/* ignored: fields, ended by NULL. */
 static bool
-specs_equal(json_t *a, json_t *b)
+specs_equal(json_t *a, json_t *b, const char *const *ignored)
 {
 	json_t *x = json_copy(a), *y = json_copy(b);
 	bool is_equal;
 
-	json_object_del(x, "shape");
-	json_object_del(y, "shape");
+	for (; *ignored; ignored++) {
+		json_object_del(x, *ignored);
+		json_object_del(y, *ignored);
+	}
 	is_equal = json_equal(x, y);
 	json_decref(x);
 	json_decref(y);
 	return is_equal;
 }
 
-bool
-members_equal(json_t *a, json_t *b)
+static const char *const of_the_lan[] = { "shape", NULL };
+static const char *const live[] = { "shape", "address", NULL };
+
+enum change_class
+members_compare(json_t *a, json_t *b)
 {
+	enum change_class class = CHANGE_NONE;
 	const char *lan;
 	json_t *spec;
 
 	if (json_object_size(a) != json_object_size(b))
-		return false;
-	json_object_foreach(a, lan, spec)
-		if (!json_object_get(b, lan) || !specs_equal(spec, json_object_get(b, lan)))
-			return false;
-	return true;
+		return CHANGE_RESTART;
+	json_object_foreach(a, lan, spec) {
+		json_t *other = json_object_get(b, lan);
+
+		if (!other || !specs_equal(spec, other, live))
+			return CHANGE_RESTART;
+		if (!specs_equal(spec, other, of_the_lan))
+			class = CHANGE_LIVE;
+	}
+	return class;
 }
 
 bool
-member_differs(const struct member *member, json_t *members)
+member_is_another(const struct member *member, json_t *members)
 {
 	json_t *wanted = json_object_get(members, member->lan->name);
 	json_t *now = member_export(member);
-	bool is_same = wanted && specs_equal(wanted, now);
+	bool is_same = wanted && specs_equal(wanted, now, live);
 
 	json_decref(now);
 	return !is_same;
+}
+
+static struct member *
+find_member(const struct vnode *vnode, const struct lan *lan)
+{
+	vn_list_each(struct member, member, &vnode->members, in_vnode)
+		if (member->lan == lan)
+			return member;
+	return NULL;
 }
 
 void
@@ -59,18 +80,20 @@ members_adopt(struct vnode *vnode, json_t *members)
 	json_t *spec;
 
 	vn_list_each_safe(struct member, member, &vnode->members, in_vnode)
-		if (member_differs(member, members))
+		if (member_is_another(member, members))
 			member_remove(member);
 	json_object_foreach(members, name, spec) {
 		struct lan *lan = table_get_text(&vnode->topology->lans_by_name, name);
 		vn_autoarena arena = { 0 };
 		struct doc_member decoded = { 0 };
+		struct member *member = lan ? find_member(vnode, lan) : NULL;
 		struct vn_error err;
-		bool has = false;
 
-		vn_list_each(struct member, member, &vnode->members, in_vnode)
-			has |= member->lan == lan;
-		if (lan && !has && schema_decode(doc_member_fields, spec, &arena, &decoded, &err) == 0)
+		if (!lan || schema_decode(doc_member_fields, spec, &arena, &decoded, &err) < 0)
+			continue;
+		if (member)
+			member_set_addresses(member, &decoded);
+		else
 			member_new(lan, vnode, &decoded);
 	}
 }

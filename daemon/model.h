@@ -202,6 +202,8 @@ void lan_set_mtu(struct lan *lan, unsigned mtu);
 void lan_set_shape(struct lan *lan, const struct doc_shape *shape, bool is_link);
 /* Takes over a port shape of the member's document. */
 void member_set_shape(struct member *member, json_t *shape);
+/* Takes the addresses of `spec` and nothing else of it. */
+void member_set_addresses(struct member *member, const struct doc_member *spec);
 json_t *lan_object(const struct lan *lan);
 /* The member's fields as the document has them; a new reference. */
 json_t *member_export(const struct member *member);

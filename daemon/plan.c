@@ -129,18 +129,18 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	json_t *members = members_of(p, doc->key), *before = members_export(vnode);
 	json_t *fields = json_array(), *item;
 	enum change_class class = change_compare(vnode->spec_json, spec, fields);
-	bool members_differ = !members_equal(members, before);
+	enum change_class of_members = members_compare(members, before);
 	int status = 0;
 
-	if (members_differ) {
-		json_array_append_new(fields, json_string("interfaces"));
-		if (class < CHANGE_RESTART)
-			class = CHANGE_RESTART;
-	}
+	if (of_members != CHANGE_NONE)
+		json_array_append_new(fields, json_string(of_members == CHANGE_LIVE ? "address"
+								: "interfaces"));
+	if (class < of_members)
+		class = of_members;
 	item = json_pack("{sI sO sO sO sO}", "vmid", (json_int_t)vnode->vmid, "spec", spec,
 			 "members", members, "spec_before", vnode->spec_json, "members_before",
 			 before);
-	if (!members_differ) {
+	if (of_members == CHANGE_NONE) {
 		json_object_del(item, "members");
 		json_object_del(item, "members_before");
 	}

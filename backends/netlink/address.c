@@ -113,27 +113,87 @@ address_add(struct batch *batch, int index, const char *ifname, const struct vn_
 	append_address(batch, RTM_NEWADDR, index, ifname, cidr);
 }
 
+static bool
+is_same_network(const struct vn_cidr *a, const struct vn_cidr *b)
+{
+	return a->family == b->family && a->prefix == b->prefix && vn_cidr_overlap(a, b);
+}
+
+struct settling {
+	const struct vn_cidr *wanted;
+	size_t n_wanted;
+	size_t *at;			/* where each wanted one was found, from 1 on; 0: it is not there */
+	bool *moves;
+};
+
+/*
+ * The first IPv4 address of a network is the one that packets are sent from, and the kernel keeps the
+ * order in which they came: whatever stands before one that it should follow goes and comes again.
+ */
+static void
+choose_moves(const struct settling *settling)
+{
+	const struct vn_cidr *wanted = settling->wanted;
+
+	for (size_t k = 0; k < settling->n_wanted; k++)
+		for (size_t i = 0; i < k && settling->at[k] && wanted[k].family == AF_INET; i++)
+			if (is_same_network(&wanted[i], &wanted[k]) &&
+			    (!settling->at[i] || settling->moves[i] || settling->at[i] > settling->at[k]))
+				settling->moves[k] = true;
+}
+
+/* IPv6 knows an address once, whatever its prefix: this one is in the way of a wanted one. */
+static bool
+is_in_the_way(const struct settling *settling, const struct vn_cidr *found)
+{
+	for (size_t k = 0; k < settling->n_wanted; k++)
+		if (found->family == AF_INET6 && vn_cidr_same_address(&settling->wanted[k], found))
+			return true;
+	return false;
+}
+
+static bool
+find_wanted(struct settling *settling, const struct address *found, size_t at)
+{
+	for (size_t k = 0; k < settling->n_wanted; k++)
+		if (is_same(&found->cidr, &settling->wanted[k])) {
+			settling->at[k] = at + 1;
+			return true;
+		}
+	return found->link_local;
+}
+
 void
 addresses_settle(struct batch *batch, int index, const char *ifname, const struct vn_cidr *wanted,
 		 size_t n_wanted, const struct address *found, size_t n_found, bool again)
 {
-	vn_autofree bool *have = vn_alloc_array(n_wanted + 1, sizeof(*have));
+	vn_autofree bool *keep = vn_alloc_array(n_found + 1, sizeof(*keep));
+	vn_autofree size_t *at = vn_alloc_array(n_wanted + 1, sizeof(*at));
+	vn_autofree bool *moves = vn_alloc_array(n_wanted + 1, sizeof(*moves));
+	struct settling settling = { wanted, n_wanted, at, moves };
 
 	for (size_t i = 0; i < n_found; i++) {
-		bool keep = found[i].link_local;
-
-		if (found[i].index != index)
-			continue;
-		for (size_t k = 0; k < n_wanted; k++)
-			if (is_same(&found[i].cidr, &wanted[k]))
-				have[k] = keep = true;
-		if (keep)
+		keep[i] = found[i].index != index || find_wanted(&settling, &found[i], i);
+		if (keep[i] || !is_in_the_way(&settling, &found[i].cidr))
 			continue;
 		append_address(batch, RTM_DELADDR, index, ifname, &found[i].cidr);
-		again = true;		/* the kernel removes an IPv4 network's others with its first */
+		keep[i] = true;
+	}
+	choose_moves(&settling);
+	for (size_t k = 0; k < n_wanted; k++)
+		if (!at[k])
+			append_address(batch, RTM_NEWADDR, index, ifname, &wanted[k]);
+	for (size_t i = 0; i < n_found; i++) {
+		if (keep[i])
+			continue;
+		append_address(batch, RTM_DELADDR, index, ifname, &found[i].cidr);
+		again = true;		/* where nothing is promoted, a network's others went with its first */
 	}
 	for (size_t k = 0; k < n_wanted; k++)
-		if (again || !have[k])
+		if (moves[k])
+			append_address(batch, RTM_DELADDR, index, ifname, &wanted[k]);
+	for (size_t k = 0; k < n_wanted; k++)
+		if (again || moves[k])
 			append_address(batch, RTM_NEWADDR, index, ifname, &wanted[k]);
 }
 

@@ -15,8 +15,9 @@ int addresses_read(struct nl_sock *sock, struct address **ret, size_t *ret_count
 		   struct vn_error *err);
 
 /*
- * Appends what makes the device have exactly `wanted`, as `found` (of all devices) shows what it
- * has; link-local addresses stay. again: add all of them in any case.
+ * Appends what makes the device have exactly `wanted`, in that order, as `found` (of all devices) shows
+ * what it has; link-local addresses stay. What comes does so before anything goes: a device without an
+ * address loses its routes, the guest's own too. again: add all of them in any case.
  */
 void addresses_settle(struct batch *batch, int index, const char *ifname,
 		      const struct vn_cidr *wanted, size_t n_wanted, const struct address *found,

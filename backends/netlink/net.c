@@ -100,19 +100,24 @@ open_net(const struct backend_env *env, struct net **ret, struct vn_error *err)
 
 /* ---- namespaces ------------------------------------------------------------------------------ */
 
-/* New devices inherit these: addresses work at once and nobody asks for routers. */
+/*
+ * New devices inherit these: addresses work at once, nobody asks for routers, and an IPv4 network's
+ * other addresses stay when its first goes.
+ */
 static int
 set_inner_sysctls(struct vn_error *err)
 {
-	static const char *const settings[] = {
-		"net/ipv6/conf/all/accept_dad",
-		"net/ipv6/conf/default/accept_dad",
-		"net/ipv6/conf/all/router_solicitations",
-		"net/ipv6/conf/default/router_solicitations",
+	static const char *const settings[][2] = {
+		{ "net/ipv6/conf/all/accept_dad", "0" },
+		{ "net/ipv6/conf/default/accept_dad", "0" },
+		{ "net/ipv6/conf/all/router_solicitations", "0" },
+		{ "net/ipv6/conf/default/router_solicitations", "0" },
+		{ "net/ipv4/conf/all/promote_secondaries", "1" },
+		{ "net/ipv4/conf/default/promote_secondaries", "1" },
 	};
 
 	for (size_t i = 0; i < VN_COUNT(settings); i++)
-		if (sysctl_write(settings[i], "0", err) < 0)
+		if (sysctl_write(settings[i][0], settings[i][1], err) < 0)
 			return -1;
 	return 0;
 }

@@ -388,6 +388,7 @@ main(void)
 	add_cases(suite, nat_cases);
 	add_cases(suite, guard_cases);
 	add_cases(suite, route_cases);
+	add_cases(suite, address_cases);
 	add_cases(suite, many_cases);
 	add_cases(suite, probe_cases);
 	add_cases(suite, verify_cases);

@@ -195,6 +195,9 @@ const struct scenario scenarios[] = {
 	  "\"10.1.0.2\",\"metric\":7}]", A_MEMBER, "") "}", WHOLE },
 	{ "apply address", pair, "topology.apply", PAIR("", "\"a\":{\"address\":\"10.1.0.7/24\","
 	  "\"interface\":\"lan0\"},", "") "}", WHOLE },
+	{ "apply aliases", pair, "topology.apply", PAIR(",\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
+	  "\"10.5.0.2\"}]", "\"a\":{\"address\":[\"10.5.0.1/24\",\"fd01::1/64\",\"10.1.0.7/24\"]},",
+	  "") "}", WHOLE },
 	{ "apply member gone", pair, "topology.apply", PAIR("", "", "") "}", WHOLE },
 	{ "apply recreate", pair_and_image, "topology.apply", PAIR(",\"image\":\"second\"", A_MEMBER,
 	  "") ",\"allow_recreate\":true}", FORWARD },
