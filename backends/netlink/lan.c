@@ -113,6 +113,7 @@ lan_up(struct net *net, const struct lan_spec *lan, struct vn_error *err)
 	char name[1][16], tag[TAG_SIZE];
 	struct link found;
 
+	reap_settle_bridge(fabric, lan->id);
 	lan_name(lan->id, name[0]);
 	fabric_tag(fabric, lan->uuid, tag);
 	if (fabric_links_get(fabric, name, 1, &found, err) < 0)
@@ -130,18 +131,13 @@ int
 lan_down(struct net *net, int64_t lan, struct vn_error *err)
 {
 	struct fabric *fabric = fabric_of(net);
-	struct ifinfomsg header = { .ifi_family = AF_UNSPEC };
-	auto_batch batch = { 0 };
 	struct link found;
 	char name[1][16];
 
 	lan_name(lan, name[0]);
 	if (fabric_links_get(fabric, name, 1, &found, err) < 0)
 		return err->code == VN_E_NOT_FOUND ? 0 : -1;
-	if (!found.index || !fabric_owns(fabric, &found, NULL))
-		return 0;
-	header.ifi_index = found.index;
-	batch_add(&batch, RTM_DELLINK, 0, &header, sizeof(header), "delete bridge '%s'", name[0]);
-	batch_allow(&batch, ENODEV);
-	return fabric_send(fabric, &batch, err);
+	if (found.index && fabric_owns(fabric, &found, NULL))
+		reap_bridge_soon(fabric, lan);	/* many at once take as long as one */
+	return 0;
 }

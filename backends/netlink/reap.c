@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "backends/netlink/control.h"
+#include "backends/netlink/fabric.h"
+#include "backends/netlink/lan.h"
 #include "backends/netlink/port.h"
 #include "backends/netlink/shape.h"
 
@@ -21,6 +23,7 @@
 struct reap_request {
 	struct vn_list waiting;
 	int64_t vmid;			/* -1: everything of ours */
+	int64_t lan;			/* its bridge instead; 0: none */
 	char uuid[VN_UUID_TEXT];
 	const unsigned *indexes;	/* NULL = all */
 	size_t n_indexes;
@@ -37,6 +40,9 @@ request_names(const struct fabric *fabric, const struct reap_request *request,
 	int64_t vmid;
 	unsigned index;
 
+	if (request->lan)
+		return lan_name_parse(link->name, &vmid) && vmid == request->lan &&
+		       fabric_owns(fabric, link, NULL);
 	if (request->vmid < 0)		/* loopback carries the tag too, see fabric.c */
 		return *link->kind && fabric_owns(fabric, link, NULL);
 	if ((!port_name_parse(link->name, &vmid, &index) &&
@@ -240,35 +246,62 @@ reap_all(struct fabric *fabric, struct vn_error *err)
 	return ask_and_wait(fabric, &request, err);
 }
 
-void
-reap_soon(struct fabric *fabric, int64_t vmid, const char *uuid)
+static void
+ask_soon(struct fabric *fabric, const struct reap_request *wish)
 {
 	struct reap_request *request = vn_alloc(sizeof(*request));
 
-	request->vmid = vmid;
+	*request = *wish;
 	request->nobody_waits = true;
-	snprintf(request->uuid, sizeof(request->uuid), "%s", uuid);
 	pthread_mutex_lock(&fabric->reaper.lock);
 	ask(&fabric->reaper, request);
 	pthread_mutex_unlock(&fabric->reaper.lock);
 }
 
+void
+reap_soon(struct fabric *fabric, int64_t vmid, const char *uuid)
+{
+	struct reap_request wish = { .vmid = vmid };
+
+	snprintf(wish.uuid, sizeof(wish.uuid), "%s", uuid);
+	ask_soon(fabric, &wish);
+}
+
+void
+reap_bridge_soon(struct fabric *fabric, int64_t lan)
+{
+	ask_soon(fabric, &(struct reap_request){ .lan = lan });
+}
+
 static bool
-is_asked(const struct vn_list *requests, int64_t vmid)
+is_asked(const struct vn_list *requests, int64_t vmid, int64_t lan)
 {
 	vn_list_each(struct reap_request, request, requests, waiting)
-		if (request->nobody_waits && (vmid < 0 || request->vmid == vmid))
+		if (request->nobody_waits && (vmid < 0 || (lan ? request->lan == lan : !request->lan &&
+							   request->vmid == vmid)))
 			return true;
 	return false;
+}
+
+static void
+settle(struct fabric *fabric, int64_t vmid, int64_t lan)
+{
+	struct reaper *reaper = &fabric->reaper;
+
+	pthread_mutex_lock(&reaper->lock);
+	while (is_asked(&reaper->waiting, vmid, lan) || is_asked(&reaper->running, vmid, lan))
+		pthread_cond_wait(&reaper->done, &reaper->lock);
+	pthread_mutex_unlock(&reaper->lock);
 }
 
 void
 reap_settle(struct fabric *fabric, int64_t vmid)
 {
-	struct reaper *reaper = &fabric->reaper;
+	settle(fabric, vmid, 0);
+}
 
-	pthread_mutex_lock(&reaper->lock);
-	while (is_asked(&reaper->waiting, vmid) || is_asked(&reaper->running, vmid))
-		pthread_cond_wait(&reaper->done, &reaper->lock);
-	pthread_mutex_unlock(&reaper->lock);
+void
+reap_settle_bridge(struct fabric *fabric, int64_t lan)
+{
+	settle(fabric, 0, lan);
 }

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * Removes ports. The kernel takes about 70 ms for a message that deletes devices, however many it
+ * Removes ports and bridges. The kernel takes about 70 ms for a message that deletes devices, however many it
  * names, so one thread does it for all: what is asked for while one deletion runs goes with the next.
  */
 
@@ -38,7 +38,10 @@ int reap_ports(struct fabric *fabric, int64_t vmid, const char *uuid, const unsi
  * namespace ends. If we die first, the ports left are found by the inventory.
  */
 void reap_soon(struct fabric *fabric, int64_t vmid, const char *uuid);
-/* Waits until nothing asked for by reap_soon() is left, of one vnode or (-1) of all. */
+/* The bridge of a LAN, likewise without waiting. */
+void reap_bridge_soon(struct fabric *fabric, int64_t lan);
+/* Waits until nothing that nobody waited for is left, of one vnode or (-1) of all, bridges included. */
 void reap_settle(struct fabric *fabric, int64_t vmid);
+void reap_settle_bridge(struct fabric *fabric, int64_t lan);
 /* Deletes every device in the fabric that carries our tag. */
 int reap_all(struct fabric *fabric, struct vn_error *err);

@@ -361,8 +361,39 @@ def accuracy(build):
 		bench.write(os.path.join(os.path.dirname(tests), "docs/accuracy.md"))
 
 
+def links(build, count=500, rounds=3):
+	heading(f"{count} shaped links: the network part alone, beside ip -batch and tc -batch, {rounds} rounds")
+	program = os.path.join(build.folder, "tests/host/bench_net")
+	env = dict(os.environ, VNODED_LIBEXEC=os.path.join(build.folder, "backends/libvirt/vnode-helper"))
+	found = {}
+	for _ in range(rounds):
+		done = subprocess.run([program, str(count)], capture_output=True, text=True, env=env, timeout=600)
+		if done.returncode:
+			raise RuntimeError(done.stdout + done.stderr)
+		for what, wall, used in re.findall(r"^(.+?) +(\d+) ms +(\d+) ms of a processor$", done.stdout, re.M):
+			found.setdefault(what, []).append((int(wall), int(used)))
+	middle = {what: tuple(statistics.median(part) for part in zip(*values)) for what, values in found.items()}
+	for what, (wall, used) in middle.items():
+		say(what, f"{wall:.0f} ms", f"{used:.0f} ms of a processor")
+	ours, theirs = middle["vnoded, one thread: up"], middle["ip -batch and tc -batch: up, whole"]
+	say("up: ratio of the medians, of the processor's time", f"{ours[0] / theirs[0]:.2f}, {ours[1] / theirs[1]:.2f}", "wanted: at most 1")
+	ours, theirs = middle["vnoded, one thread: down, until nothing is left"], middle["ip -batch: down, until nothing is left"]
+	say("down: ratio of the medians, of the processor's time", f"{ours[0] / theirs[0]:.2f}, {ours[1] / theirs[1]:.2f}", "wanted: at most 1")
+	spawned(program, count, env)
+
+
+def spawned(program, count, env):
+	"""What the net backend starts while it does all that: vnode-helper makes namespaces, and nothing else."""
+	with tempfile.NamedTemporaryFile("r") as trace:
+		subprocess.run(["strace", "-f", "-qq", "-o", trace.name, "-e", "trace=execve,prctl", program, str(count), "ours"],
+			       capture_output=True, env=env, timeout=600, check=True)
+		ours = re.search(r'"ours begins".*?"ours ends"', trace.read(), re.S)[0]
+	programs = [os.path.basename(path) for path in re.findall(r'execve\("([^"]+)".* = 0$', ours, re.M)]
+	say("programs started meanwhile", str(len(programs)), f"wanted: only vnode-helper, once; {' '.join(programs)}")
+
+
 PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up,
-	 "accuracy": accuracy}
+	 "accuracy": accuracy, "links": links}
 
 
 def main():

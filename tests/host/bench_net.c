@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -264,10 +265,12 @@ START_TEST(bench)
 	describe_all();
 	snprintf(home, sizeof(home), "%u shaped links between %d vnodes", n_links, VNODES);
 	printf("%s\n", home);
+	prctl(PR_SET_NAME, "ours begins");	/* marks for strace */
 	ours_up();
 	ours_change(2 * RATE);
 	ours_change(RATE);
 	ours_down();
+	prctl(PR_SET_NAME, "ours ends");
 	if (!is_ours_only)
 		theirs();
 }

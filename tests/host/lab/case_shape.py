@@ -2,8 +2,11 @@
 import ctypes
 import json
 import os
+import re
+import signal
 import socket
 
+from lab.client import PATIENCE
 from lab.world import World, fabric, ping, star
 
 RAW = 0x88B5			# an Ethernet type for experiments: neither IP nor ARP
@@ -174,3 +177,34 @@ def case_a_measure_tells_what_is_from_what_is_wanted(build):
 		w.client.change("lan.set", lan="campus", mtu=1400)
 		w.client.call("job.cancel", job=job)
 		assert w.client.call("job.wait", job=job)["state"] == "cancelled"
+
+
+def case_networking_starts_no_program(build):
+	"""From the first LAN to the last namespace, followed by strace: nothing but vnode-helper is executed."""
+	with World(build) as w:
+		trace = os.path.join(w.daemon.folder, "trace")
+		plain = w.daemon.command
+		w.daemon.kill()
+		w.daemon.command = lambda: ["strace", "-f", "-qq", "-o", trace, "-e", "trace=execve,execveat", *plain()]
+		w.daemon.start()
+		w.reconnect()
+		document = star(4)
+		document["lans"]["campus"]["shape"] = {"rate": "20Mbit"}
+		document["lans"]["link"] = {"members": {"n1": {"address": "10.3.0.1/24"}, "n2": {"address": "10.3.0.2/24"}}}
+		w.client.change("topology.apply", document=document)
+		w.client.change("lan.set", lan="campus", shape={"rate": "10Mbit"})
+		w.client.change("lan.down", lan="link")
+		assert ping(w.client, "n1", "10.2.0.2", 3)
+		w.client.change("topology.delete", topology=document["topology"])
+		w.client.change("host.teardown")
+		with open(trace) as file:
+			found = re.findall(r'execve(?:at)?\((?:\d+, )?"([^"]*)".* = 0$', file.read(), re.M)
+		names = [os.path.basename(path) for path in found]
+		assert "vnoded" in names and "vnode-helper" in names, names	# else nothing was followed
+		guests = {"busybox", "ping", "sh"}		# what this case itself runs inside, through vnode-helper
+		assert set(names) <= {"vnoded", "vnode-helper"} | guests, names
+		tracer = w.daemon.process.pid
+		with open(f"/proc/{tracer}/task/{tracer}/children") as file:
+			os.kill(int(file.read().split()[0]), signal.SIGTERM)	# vnoded: strace itself would wait for it
+		w.daemon.process.wait(PATIENCE)
+		w.daemon.command = plain
