@@ -23,6 +23,32 @@ mend_network(struct task *task, struct vn_error *err)
 	return net->ops->routes_set(net, ns, task->routes, task->n_routes, err);
 }
 
+static bool
+has_bridge(const struct net_found *found, size_t n_found, const struct lan *lan)
+{
+	for (size_t i = 0; i < n_found; i++)
+		if (found[i].kind == NET_BRIDGE && found[i].id == lan->id)
+			return true;
+	return false;
+}
+
+/* After host.teardown nothing is to be there. */
+size_t
+mend_lost_bridges(const struct daemon *daemon, const struct net_found *found, size_t n_found,
+		  struct vn_arena *arena, struct lan_spec **ret)
+{
+	size_t count = 1, n = 0;
+
+	vn_list_each(struct lan, lan, &daemon->model->lans, link)
+		count++;
+	*ret = vn_arena_alloc(arena, count * sizeof(**ret));
+	vn_list_each(struct lan, lan, &daemon->model->lans, link)
+		if (!lan->lock.holder && !daemon->torn_down && !has_bridge(found, n_found, lan))
+			(*ret)[n++] = (struct lan_spec){ .id = lan->id, .mtu = lan->mtu,
+				.uuid = vn_arena_strdup(arena, lan->uuid) };
+	return n;
+}
+
 /* ---- a vnode --------------------------------------------------------------------------------- */
 
 struct vnode_mend {

@@ -61,7 +61,6 @@ free_recover(void *ctx)
 	free(task->disk_found);
 	free(task->net_gone);
 	free(task->disk_gone);
-	free(task->bridges);
 	free(task->forwards);
 	free(task->control);
 	vn_arena_fini(&task->arena);
@@ -288,30 +287,6 @@ choose_mends(struct daemon *daemon, struct recover_task *task)
 	}
 }
 
-static bool
-has_bridge(const struct recover_task *task, const struct lan *lan)
-{
-	for (size_t i = 0; i < task->n_net; i++)
-		if (task->net_found[i].kind == NET_BRIDGE && task->net_found[i].id == lan->id)
-			return true;
-	return false;
-}
-
-/* Before ports that belong to them. After host.teardown nothing is to be there. */
-static void
-choose_bridges(struct daemon *daemon, struct recover_task *task)
-{
-	size_t count = 0;
-
-	vn_list_each(struct lan, lan, &daemon->model->lans, link)
-		count++;
-	task->bridges = vn_alloc_array(count, sizeof(*task->bridges));
-	vn_list_each(struct lan, lan, &daemon->model->lans, link)
-		if (!lan->lock.holder && !daemon->torn_down && !has_bridge(task, lan))
-			task->bridges[task->n_bridges++] = (struct lan_spec){ .id = lan->id,
-				.uuid = vn_arena_strdup(&task->arena, lan->uuid), .mtu = lan->mtu };
-}
-
 static void
 choose_forwards(struct daemon *daemon, struct recover_task *task)
 {
@@ -357,7 +332,8 @@ step_compare(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)err;
 	choose_gone(job, task);
-	choose_bridges(job->daemon, task);
+	task->n_bridges = mend_lost_bridges(job->daemon, task->net_found, task->n_net, &task->arena,
+					    &task->bridges);
 	choose_mends(job->daemon, task);
 	choose_forwards(job->daemon, task);
 	choose_control(job->daemon, task);

@@ -4,48 +4,13 @@
  * What surprises: between the copy and the look jobs come and go. Each lock remembers the last job that took
  * it, so a difference about something that any job has held since the copy is known to be worth nothing.
  */
-#include "daemon/verify.h"
+#include "daemon/verify_inner.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/lan_verbs.h"
 #include "daemon/task.h"
-
-struct subject {			/* a vnode of the scope */
-	int64_t vmid, since_us;
-	const char *uuid, *domain;
-	struct compute *compute;
-	struct guest_id id;
-	enum vnode_state observed;
-	bool spared;			/* a job is at work on it */
-};
-
-struct verification {
-	/* set at birth; loop only */
-	struct daemon *daemon;
-	int64_t job;			/* whose locks do not count */
-	int64_t last_job, last_vmid, last_lan;
-	uint64_t began_ms;
-	json_t *busy;
-
-	/* the copy; read by workers */
-	struct net *net;
-	struct disk *disk;
-	struct compute *computes[DAEMON_COMPUTES];
-	struct vn_arena arena;
-	struct net_wanted wanted;
-	struct net_vnode *vnodes;
-	struct lan_spec *lans;
-	struct forward_spec *forwards;
-	struct net_spared *spared;
-	int64_t *spared_lans;
-	struct subject *subjects;
-	size_t n_subjects;
-
-	struct differences found[VERIFY_SOURCES];	/* each written by its source */
-	struct differences all;		/* after settling */
-};
 
 /* ---- the copy -------------------------------------------------------------------------------- */
 
@@ -115,9 +80,9 @@ copy_vnode(struct verification *v, const struct vnode *vnode)
 {
 	const char *backend = vnode->spec.backend ? vnode->spec.backend
 						  : v->daemon->config.default_backend;
-	struct subject *subject = &v->subjects[v->n_subjects++];
+	struct verify_subject *subject = &v->subjects[v->n_subjects++];
 
-	*subject = (struct subject){ .vmid = vnode->vmid, .since_us = vnode->since_us,
+	*subject = (struct verify_subject){ .vmid = vnode->vmid, .since_us = vnode->since_us,
 		.uuid = vn_arena_strdup(&v->arena, vnode->uuid),
 		.domain = vn_arena_strdup(&v->arena, vnode->domain),
 		.compute = daemon_compute(v->daemon, backend), .id = vnode->runtime.id,
@@ -231,147 +196,6 @@ verification_free(struct verification *v)
 	free(v);
 }
 
-/* ---- the sources ----------------------------------------------------------------------------- */
-
-static int
-look_at_net(struct verification *v, struct vn_error *err)
-{
-	return v->net->ops->verify(v->net, &v->wanted, &v->found[VERIFY_NET], err);
-}
-
-static bool
-has_disk(const struct disk_found *found, size_t count, enum disk_kind kind, int64_t vmid)
-{
-	for (size_t i = 0; i < count; i++)
-		if (found[i].kind == kind && found[i].vmid == vmid)
-			return true;
-	return false;
-}
-
-/* A failed vnode may have lost its disk on the way. */
-static void
-compare_disk(struct differences *list, const struct subject *subject, const struct disk_found *found,
-	     size_t count)
-{
-	struct difference_about about = difference_about("disk", subject->vmid, PORT_ANY, -1, "%lld",
-							 (long long)subject->vmid);
-	bool mounted = has_disk(found, count, DISK_MOUNT, subject->vmid);
-
-	if (subject->spared || subject->observed == VNODE_FAILED)
-		return;
-	difference_flag(list, &about, "exists", true, has_disk(found, count, DISK_VNODE, subject->vmid));
-	about.kind = "mount";
-	list->checked[CHECKED_MOUNTS]++;
-	if (subject->observed != VNODE_MOUNTED && mounted)
-		difference_surplus(list, &about);
-	else
-		difference_flag(list, &about, "exists", subject->observed == VNODE_MOUNTED, mounted);
-}
-
-static const struct subject *
-subject_find(const struct verification *v, int64_t vmid, const char *uuid)
-{
-	for (size_t i = 0; i < v->n_subjects; i++)
-		if (uuid ? strcmp(v->subjects[i].uuid, uuid) == 0 : v->subjects[i].vmid == vmid)
-			return &v->subjects[i];
-	return NULL;
-}
-
-static int
-look_at_disks(struct verification *v, struct vn_error *err)
-{
-	struct differences *list = &v->found[VERIFY_DISK];
-	vn_autofree struct disk_found *found = NULL;
-	size_t count = 0;
-
-	if (v->disk->ops->inventory(v->disk, &found, &count, err) < 0)
-		return -1;
-	for (size_t i = 0; i < v->n_subjects; i++)
-		compare_disk(list, &v->subjects[i], found, count);
-	for (size_t i = 0; v->wanted.whole && i < count; i++) {
-		struct difference_about about = difference_about(found[i].kind == DISK_MOUNT ? "mount"
-			: "disk", found[i].vmid, PORT_ANY, -1, "%lld", (long long)found[i].vmid);
-
-		if ((found[i].kind == DISK_MOUNT || found[i].kind == DISK_VNODE) &&
-		    !subject_find(v, found[i].vmid, NULL))
-			difference_surplus(list, &about);
-	}
-	return 0;
-}
-
-static const char *
-state_of(const struct guest_found *found, size_t count, const struct subject *subject)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(found[i].uuid, subject->uuid) == 0 &&
-		    strcmp(found[i].domain, subject->domain) == 0)
-			return found[i].state == GUEST_RUNNING ? "running" : "dead";
-	return "absent";
-}
-
-static void
-compare_guest(struct differences *list, const struct subject *subject, bool is_listed,
-	      const struct guest_found *found, size_t count)
-{
-	struct difference_about about = difference_about("domain", subject->vmid, PORT_ANY, -1, "%s",
-							 subject->domain);
-
-	if (subject->spared || subject->observed != VNODE_RUNNING)
-		return;
-	list->checked[CHECKED_DOMAINS]++;
-	if (is_listed)
-		difference_text(list, &about, "state", "running", state_of(found, count, subject));
-	difference_flag(list, &about, "process", true,
-			subject->compute->ops->is_alive(subject->compute, &subject->id));
-}
-
-/* A guest of ours whose vnode does not run, or that no vnode has. */
-static void
-tell_strays(const struct verification *v, struct differences *list, const struct guest_found *found,
-	    size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct subject *subject = subject_find(v, 0, found[i].uuid);
-		struct difference_about about = difference_about("domain", subject ? subject->vmid : 0,
-								 PORT_ANY, -1, "%s", found[i].domain);
-
-		if (subject ? !subject->spared && subject->observed != VNODE_RUNNING : v->wanted.whole)
-			difference_surplus(list, &about);
-	}
-}
-
-/* Processes are looked at also where their hypervisor's daemon is away, which is a difference itself. */
-static int
-look_at_guests(struct verification *v, struct vn_error *err)
-{
-	struct differences *list = &v->found[VERIFY_GUESTS];
-
-	(void)err;
-	for (size_t c = 0; c < DAEMON_COMPUTES && v->computes[c]; c++) {
-		struct compute *compute = v->computes[c];
-		struct difference_about about = difference_about("hypervisor", 0, PORT_ANY, -1, "%s",
-								 compute->ops->name);
-		vn_autofree struct guest_found *found = NULL;
-		struct vn_error away = { 0 };
-		size_t count = 0;
-		bool is_listed = compute->ops->list(compute, &found, &count, &away) == 0;
-
-		if (!is_listed)
-			difference_text(list, &about, "answer", "a list of domains", away.text);
-		for (size_t i = 0; i < v->n_subjects; i++)
-			if (v->subjects[i].compute == compute)
-				compare_guest(list, &v->subjects[i], is_listed, found, count);
-		tell_strays(v, list, found, count);
-	}
-	return 0;
-}
-
-const struct verify_source verify_sources[VERIFY_SOURCES] = {
-	[VERIFY_NET]    = { LANE_NET,     look_at_net, .in_fabric_only = true },
-	[VERIFY_DISK]   = { LANE_DISK,    look_at_disks },
-	[VERIFY_GUESTS] = { LANE_COMPUTE, look_at_guests },
-};
-
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
 /* Whether any job has held it since the copy, or does now. */
@@ -385,7 +209,7 @@ was_held(const struct verification *v, const struct job_lock *lock)
 static bool
 has_moved(const struct verification *v, const struct vnode *vnode)
 {
-	const struct subject *subject = subject_find(v, vnode->vmid, NULL);
+	const struct verify_subject *subject = verify_subject_find(v, vnode->vmid, NULL);
 
 	return !subject || subject->since_us != vnode->since_us;
 }

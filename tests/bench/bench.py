@@ -350,7 +350,6 @@ def schedule(build):
 	daemon.stop()
 
 
-
 def accuracy(build):
 	heading("accuracy of shapes; alone it takes a quarter of an hour")
 	with World(build) as world:
@@ -392,8 +391,34 @@ def spawned(program, count, env):
 	say("programs started meanwhile", str(len(programs)), f"wanted: only vnode-helper, once; {' '.join(programs)}")
 
 
+def verify(build, rounds=5):
+	heading("verify of 500 shaped links: 1,000 ports in 1,000 namespaces, the backend alone")
+	program = os.path.join(build.folder, "tests/host/bench_verify")
+	done = subprocess.run([program, "500", str(rounds)], capture_output=True, text=True, timeout=600,
+			      env=dict(os.environ, VNODED_LIBEXEC=build.libexec))
+	if done.returncode:
+		raise RuntimeError(done.stdout + done.stderr)
+	times = {what: [float(ms) for ms in re.findall(rf"^{what} ([\d.]+) ms", done.stdout, re.M)] for what in ("fabric", "all")}
+	used = [float(ms) for ms in re.findall(r"^all .*processors ([\d.]+) ms", done.stdout, re.M)]
+	say(f"everything: median of {rounds}", f"{statistics.median(times['all']):.0f} ms", "wanted: under 500 ms")
+	say("everything: the slowest", f"{max(times['all']):.0f} ms")
+	say("everything: time of the processors, which load stretches little", f"{statistics.median(used):.0f} ms")
+	say("the fabric alone, as after a foreign change: median", f"{statistics.median(times['fabric']):.0f} ms")
+	heading(f"host.verify with {GUESTS} containers in shaped links")
+	with World(build, boot_width=8) as world:
+		document = topology(GUESTS)
+		for lan in document["lans"].values():
+			lan["shape"] = {"rate": "10Mbit"}
+		apply_file(world.daemon, document)
+		took = [timed(world.client.call, "host.verify") for _ in range(20)]
+		answer = world.client.call("host.verify")
+		assert not answer["differences"], answer["differences"]
+	say("the call: median, slowest of 20", f"{1000 * statistics.median(took):.0f}, {1000 * max(took):.0f} ms")
+	say("looked at", " ".join(f"{count} {what}" for what, count in answer["checked"].items() if count))
+
+
 PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up,
-	 "accuracy": accuracy, "links": links}
+	 "accuracy": accuracy, "links": links, "verify": verify}
 
 
 def main():

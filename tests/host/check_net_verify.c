@@ -11,6 +11,7 @@
 
 #include "backends/difference.h"
 #include "proto/base/mem.h"
+#include "tests/mini_loop.h"
 
 static struct forward_spec forward;
 static struct port_spec ports[2][2];
@@ -279,9 +280,119 @@ START_TEST(each_number_of_netem_is_compared)
 }
 END_TEST
 
+/* ---- listening ------------------------------------------------------------------------------- */
+
+static struct mini_loop *loop;
+static unsigned changes;
+static bool is_told;
+
+static void
+on_change(void *arg)
+{
+	ck_assert_ptr_eq(arg, &changes);
+	changes++;
+	is_told = true;
+}
+
+static void
+open_with_loop(void)
+{
+	net_linux.close(net);
+	loop = mini_loop_new();
+	env.watch = mini_loop_ops(loop);
+	check_ok(net_linux.open(&env, &net, &err));
+	describe_wanted();
+	mend();
+	check_ok(net_linux.watch(net, on_change, &changes, &err));
+}
+
+static void
+await_change(const char *what)
+{
+	is_told = false;
+	ck_assert_msg(mini_loop_run(loop, &is_told, 60000), "nothing is heard of: %s", what);
+}
+
+/* What has been told when nothing more is on its way: `ms` of the loop without another call. */
+static unsigned
+heard(unsigned ms)
+{
+	changes = 0;
+	do
+		is_told = false;
+	while (mini_loop_run(loop, &is_told, ms));
+	return changes;
+}
+
+enum { QUIET_MS = 700 };		/* longer than the listener is deaf between two calls */
+
+START_TEST(foreign_changes_are_heard)
+{
+	static const char *const commands[] = {
+		FABRIC "tc qdisc del dev v1e1 root",
+		FABRIC "ip link set v2e1 down",
+		FABRIC "ip link del i1e1",
+		"ip addr add 198.18.99.1/32 dev " UPLINK,
+		"ip link set " UPLINK " down",
+	};
+
+	open_with_loop();
+	heard(QUIET_MS);
+	for (size_t i = 0; i < VN_COUNT(commands); i++) {
+		ck_assert_int_eq(shell("%s", commands[i]), 0);
+		await_change(commands[i]);
+		heard(QUIET_MS);
+	}
+	ck_assert_uint_eq(heard(QUIET_MS), 0);		/* nothing happens: nothing is told */
+	shell("ip link add d0 type bridge; ip link set d0 up; ip addr add 192.0.2.1/24 dev d0");
+	ck_assert_uint_eq(heard(QUIET_MS), 0);		/* the host's own business */
+	check_ok(net_linux.watch(net, NULL, NULL, &err));
+	ck_assert_uint_eq(mini_loop_watches(loop), 0);
+	net_linux.close(net);
+	mini_loop_free(loop);
+	env.watch = NULL;
+	check_ok(net_linux.open(&env, &net, &err));
+}
+END_TEST
+
+/* More than the socket holds: what is lost is told as well, in few calls. */
+START_TEST(a_storm_is_a_few_calls)
+{
+	open_with_loop();
+	heard(QUIET_MS);
+	ck_assert_int_eq(shell(FABRIC "sh -c 'for i in $(seq 1500); do echo link set v2e1 down; "
+			       "echo link set v2e1 up; done | ip -b -'"), 0);
+	await_change("the storm");
+	ck_assert_uint_le(heard(QUIET_MS), 8);		/* of 3,000 messages and more */
+	check_ok(net_linux.watch(net, NULL, NULL, &err));
+	net_linux.close(net);
+	mini_loop_free(loop);
+	env.watch = NULL;
+	check_ok(net_linux.open(&env, &net, &err));
+}
+END_TEST
+
+/* A socket that listens holds the namespace: nothing of it may be left. */
+START_TEST(listening_ends_before_the_fabric)
+{
+	open_with_loop();
+	check_ok(net_linux.watch(net, NULL, NULL, &err));
+	check_ok(net_linux.host_down(net, &err));
+	ck_assert_uint_eq(mini_loop_watches(loop), 0);
+	ck_assert_int_eq(net_linux.watch(net, on_change, &changes, &(struct vn_error){ 0 }), -1);
+	net_linux.close(net);
+	mini_loop_free(loop);
+	env.watch = NULL;
+	check_ok(net_linux.open(&env, &net, &err));
+}
+END_TEST
+
 const struct net_case verify_cases[] = {
 	{ "meddling", &meddling_is_found_named_and_mended, (int)VN_COUNT(meddlings) },
 	{ "surplus", &what_nobody_wants_is_told, 1 },
 	{ "netem", &each_number_of_netem_is_compared, 1 },
+	{ "heard", &foreign_changes_are_heard, 1 },
+	{ "storm", &a_storm_is_a_few_calls, 1 },
+	{ "deaf", &listening_ends_before_the_fabric, 1 },
 	{ 0 },
 };
