@@ -11,7 +11,8 @@
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/sysctl.h"
 
-enum { BRIDGE = 2, FROM, FROM_PORT, TO, TO_PORT };	/* indexes */
+/* Indexes, beyond those of the devices that tunnels' modules put into each new namespace. */
+enum { BRIDGE = 0x10000, FROM, FROM_PORT, TO, TO_PORT };
 
 static void
 append_bridge(struct batch *batch, unsigned mtu)

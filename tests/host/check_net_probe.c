@@ -180,10 +180,40 @@ START_TEST(what_cannot_be_measured_says_why)
 }
 END_TEST
 
+/* Delay and loss, each direction by itself; netem's own correlation would lose next to nothing of this. */
+START_TEST(delay_and_loss_are_what_was_asked_for)
+{
+	static const struct shape shapes[] = {
+		{ .delay_ns = 5000000 }, { .loss = 0.05 }, { .loss = 0.1, .loss_correlation = 0.25 },
+		{ .loss = 0.05, .loss_correlation = 0.5 },
+		{ .delay_ns = 20000000, .loss = 0.02, .rate_bps = 4 * MBIT },
+	};
+	struct probe_spec there, back;
+	struct vn_error lack;
+	char **missing;
+
+	bring_up_two();
+	check_ok(net->ops->missing(net, &missing, &err));
+	backend_free_strings(missing);
+	if (net->ops->shape_check(net, &shapes[_i], &lack) < 0) {
+		printf("  SKIPPED: %s\n", lack.text);
+		return;
+	}
+	there = spec_of(&one, &two, shapes[_i]);
+	back = spec_of(&two, &one, none);
+	there.phase_ms = 3000;
+	shape_two(shapes[_i], none);
+	expect_verdict(&there, NULL, shapes[_i].rate_bps ? "ok" : "unlimited");
+	expect_verdict(&back, "loss", "ok");
+	expect_verdict(&back, "delay_ns", "ok");
+}
+END_TEST
+
 const struct net_case probe_cases[] = {
 	{ "probe rates", &each_direction_has_its_rate, 4 },
 	{ "probe unlimited", &no_rate_is_found_where_none_is_whatever_guests_do, 1 },
 	{ "probe foreign", &a_foreign_qdisc_is_seen, 1 },
+	{ "probe netem", &delay_and_loss_are_what_was_asked_for, 5 },
 	{ "probe cancelled", &it_can_be_cancelled_and_leaves_nothing, 1 },
 	{ "probe refused", &what_cannot_be_measured_says_why, 1 },
 	{ 0 },

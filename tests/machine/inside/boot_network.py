@@ -77,8 +77,9 @@ def case_every_field_is_in_the_kernel(m):
 		found = chain(device(m, "link", name))
 		netem = found["netem2:"]
 		assert netem["delay"] == {"delay": 0.03, "jitter": 0.005, "correlation": 0}, netem
-		for kind, key, wanted in (("loss-random", "loss", .01), ("loss-random", "correlation", .25),
-					  ("duplicate", "duplicate", .02), ("corrupt", "corrupt", .03),
+		# Correlated losses are a chain of two states: it loses p / (p + r), with correlation 1 - p - r.
+		for kind, key, wanted in (("loss-gemodel", "p", .01 * .75), ("loss-gemodel", "r", .99 * .75),
+					  ("loss-gemodel", "1-h", 1), ("loss-gemodel", "1-k", 0), ("duplicate", "duplicate", .02), ("corrupt", "corrupt", .03),
 					  ("reorder", "reorder", .04), ("reorder", "correlation", .5)):
 			assert abs(netem[kind][key] - wanted) < 1e-6, (kind, key, netem)
 		assert netem["gap"] == 1, netem
