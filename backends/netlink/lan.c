@@ -75,7 +75,7 @@ create(struct fabric *fabric, const struct lan_spec *lan, const char *name, cons
 	batch_join(&batch);
 	if (fabric_send(fabric, &batch, err) == 0)
 		return 0;
-	if (batch.items[0].sys == 0) {
+	if (batch.items[0].sys == 0 || batch.items[0].sys == BATCH_UNKNOWN) {
 		auto_batch undo = { 0 };
 		struct vn_error ignored;
 

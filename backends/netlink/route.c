@@ -224,8 +224,12 @@ settle(struct nl_sock *sock, const struct route_rows *wanted, const struct route
 	auto_batch back = { 0 };
 
 	for (size_t i = 0, at = undo.n_items; i < wanted->count; i++)
-		if (!route_rows_have(found, &wanted->list[i]) && batch.items[at++].sys == 0)
-			append_route(&back, RTM_DELROUTE, &wanted->list[i]);
+		if (!route_rows_have(found, &wanted->list[i])) {
+			int sys = batch.items[at++].sys;
+
+			if (sys == 0 || sys == BATCH_UNKNOWN)
+				append_route(&back, RTM_DELROUTE, &wanted->list[i]);
+		}
 	batch_send(sock, &back, NULL, NULL, &ignored);
 	batch_send(sock, &undo, NULL, NULL, &ignored);
 	return -1;

@@ -310,6 +310,8 @@ batch_send(struct nl_sock *sock, struct batch *batch, reply_fn *on_reply, void *
 {
 	struct collect c = { .batch = batch, .on_reply = on_reply, .arg = arg };
 
+	for (size_t i = 0; i < batch->n_items; i++)
+		batch->items[i].sys = BATCH_UNKNOWN;
 	for (; c.first < batch->n_items; c.first = c.end) {
 		c.end = chunk_end(batch, c.first);
 		c.missing = c.end - c.first;

@@ -5,6 +5,7 @@
  * Threads: a socket or batch belongs to one thread at a time; callers guard shared ones.
  */
 
+#include <errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <stdbool.h>
@@ -19,8 +20,10 @@ struct batch_item {
 	char label[96];			/* "create port 'v7e1'": what failed, for a person */
 	int allowed;			/* an errno that counts as success; 0 = none */
 	bool joined;			/* goes out in the same system call as the item before */
-	int sys;			/* after batch_send: 0 or the kernel's errno */
+	int sys;			/* after batch_send: 0, the kernel's errno, or BATCH_UNKNOWN */
 };
+
+#define BATCH_UNKNOWN EIO		/* no answer came: it may have been carried out */
 
 /* Zero it to begin; batch_fini() ends it. */
 struct batch {
