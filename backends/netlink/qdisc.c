@@ -10,6 +10,7 @@
 #define NS_PER_S 1000000000ULL
 
 enum { CUTTER = 0x10000, NETEM = 0x20000, RATE = 0x30000, BYTES = 0x40000, PACKETS = 0x50000 };
+enum { RATE_ABOVE = 0x60000, BELOW_IT = 0x50000 /* is added to the handles of what hangs below it */ };
 enum { CUTTER_RATE_BYTES = 1250000000 /* 10 Gbit/s: never the narrow place, yet whole nanoseconds a frame */ };
 enum { QUEUE_FRAMES = 10, NETEM_MAX = 500000, NETEM_MIN = 1000, NETEM_SMALL_MAX = 8192 };
 enum { SMALL_FRAME = 60 };
@@ -126,14 +127,20 @@ put_loss(struct qdisc *netem, const struct shape *shape)
 }
 
 static void
-add_netem(struct qdisc_chain *chain, const struct shape *shape, unsigned mtu)
+add_cutter(struct qdisc_chain *chain, unsigned mtu)
 {
-	struct qdisc *cutter = add(chain, CUTTER, QDISC_TBF), *netem;
+	struct qdisc *cutter = add(chain, CUTTER, QDISC_TBF);
 
 	cutter->rate = CUTTER_RATE_BYTES;
 	cutter->burst = (uint32_t)frame_of(mtu);
 	cutter->limit = 1u << 30;	/* passes everything on at once */
-	netem = add(chain, NETEM, QDISC_NETEM);
+}
+
+static void
+add_netem(struct qdisc_chain *chain, uint32_t handle, const struct shape *shape, unsigned mtu)
+{
+	struct qdisc *netem = add(chain, handle, QDISC_NETEM);
+
 	netem->limit = netem_limit(shape, mtu);
 	netem->latency = (int64_t)shape->delay_ns;
 	netem->jitter = (int64_t)shape->jitter_ns;
@@ -150,31 +157,43 @@ add_netem(struct qdisc_chain *chain, const struct shape *shape, unsigned mtu)
  * six times more to do than processors gave 1 % too little of 20 Mbit/s; with 4 ms nothing was missing. That much may
  * follow a pause at once: two full frames below 6 Mbit/s, a kernel's own timer tick at 250 Hz above.
  */
-static void
-add_rate(struct qdisc_chain *chain, const struct shape *shape, unsigned mtu)
+static uint32_t
+add_rate(struct qdisc_chain *chain, uint32_t handle, const struct shape *shape, unsigned mtu)
 {
-	struct qdisc *rate = add(chain, RATE, QDISC_TBF), *queue;
+	struct qdisc *rate = add(chain, handle, QDISC_TBF);
 
 	rate->rate = most(1, shape->rate_bps / 8);
 	rate->burst = clip(most(bytes_in(shape->rate_bps, BURST_NS), 2 * frame_of(mtu)));
-	rate->limit = clip(qdisc_queue_bytes(shape, mtu));
-	if (shape->limit_packets && !shape->limit_bytes) {
-		queue = add(chain, PACKETS, QDISC_PFIFO);
-		queue->limit = clip(shape->limit_packets);
-	} else {
-		queue = add(chain, BYTES, QDISC_BFIFO);
-		queue->limit = rate->limit;
-	}
+	return rate->limit = clip(qdisc_queue_bytes(shape, mtu));
+}
+
+static void
+add_rate_and_queue(struct qdisc_chain *chain, uint32_t below, const struct shape *shape, unsigned mtu)
+{
+	uint32_t bytes = add_rate(chain, RATE + below, shape, mtu);
+
+	if (shape->limit_packets && !shape->limit_bytes)
+		add(chain, PACKETS + below, QDISC_PFIFO)->limit = clip(shape->limit_packets);
+	else
+		add(chain, BYTES + below, QDISC_BFIFO)->limit = bytes;
 }
 
 void
 qdisc_chain_make(const struct shape *shape, unsigned mtu, struct qdisc_chain *ret)
 {
+	uint32_t below = 0;
+
 	*ret = (struct qdisc_chain){ 0 };
-	if (is_impaired(shape))
-		add_netem(ret, shape, mtu);
+	if (is_impaired(shape)) {
+		add_cutter(ret, mtu);
+		if (shape->rate_bps && shape->reorder > 0) {
+			add_rate(ret, RATE_ABOVE, shape, mtu);
+			below = BELOW_IT;
+		}
+		add_netem(ret, NETEM + below, shape, mtu);
+	}
 	if (shape->rate_bps)
-		add_rate(ret, shape, mtu);
+		add_rate_and_queue(ret, below, shape, mtu);
 }
 
 /* ---- comparison ------------------------------------------------------------------------------ */

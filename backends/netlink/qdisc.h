@@ -10,13 +10,18 @@
  *
  * Without impairments the chain begins with tbf 3:, without a rate it ends with netem. netem stands above the
  * rate, which every kernel allows, so loss applies before rate and the queue holds no more than its limit.
+ *
+ * What netem lets overtake leaves it at once, past the rate below it (sch_netem.c: it is dequeued before the
+ * child is asked). So with a rate and reordering the rate is there twice: tbf 1:, tbf 6: with the rate of all,
+ * netem 7:, tbf 8:, fifo 9: or a:, with handles of their own, since the kernel moves a known handle as it is.
  * Threads: pure functions, any.
  */
 
 #include "backends/difference.h"
 #include "backends/netlink/socket.h"
 
-#define QDISC_CHAIN_MAX 4
+#define QDISC_CHAIN_MAX 5
+#define QDISC_QUESTIONS 7		/* places where one of ours may hang */
 
 enum qdisc_kind { QDISC_TBF, QDISC_NETEM, QDISC_BFIFO, QDISC_PFIFO };
 extern const char *const qdisc_words[];		/* tbf netem bfifo pfifo */
@@ -61,7 +66,7 @@ void qdisc_chain_differ(struct differences *list, const struct difference_about 
 /* Appends what turns `found` into `wanted` on the device; equal links of the chain keep their packets. */
 void qdisc_settle(struct batch *batch, int index, const char *device,
 		  const struct qdisc_chain *wanted, const struct qdisc_chain *found);
-/* Appends questions for the chain of a device, QDISC_CHAIN_MAX of them; answers go to qdisc_take. */
+/* Appends questions for the chain of a device, QDISC_QUESTIONS of them; answers go to qdisc_take. */
 void qdisc_ask(struct batch *batch, int index, const char *device);
 /* Takes the answer to one of these questions; false: it was no qdisc. */
 bool qdisc_take(struct nlmsghdr *reply, struct qdisc *ret);

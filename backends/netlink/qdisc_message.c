@@ -193,9 +193,10 @@ qdisc_settle(struct batch *batch, int index, const char *device, const struct qd
 void
 qdisc_ask(struct batch *batch, int index, const char *device)
 {
-	static const uint32_t parents[QDISC_CHAIN_MAX] = { TC_H_ROOT, 0x10001, 0x20001, 0x30001 };
+	static const uint32_t parents[QDISC_QUESTIONS] = { TC_H_ROOT, 0x10001, 0x20001, 0x30001,
+							   0x60001, 0x70001, 0x80001 };
 
-	for (unsigned i = 0; i < QDISC_CHAIN_MAX; i++) {
+	for (unsigned i = 0; i < QDISC_QUESTIONS; i++) {
 		struct tcmsg header = { .tcm_family = AF_UNSPEC, .tcm_ifindex = index,
 					.tcm_parent = parents[i] };
 

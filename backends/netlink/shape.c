@@ -103,7 +103,7 @@ look_up(struct shaping *shaping, struct vn_error *err)
 }
 
 /* Questions of a target: its own chain, its ingress, its IFB's chain. */
-enum { QUESTIONS = 2 * QDISC_CHAIN_MAX + 1 };
+enum { QUESTIONS = 2 * QDISC_QUESTIONS + 1 };
 
 static void
 take_qdisc(struct target *target, bool is_ifb, bool is_ingress, const struct qdisc *qdisc)
@@ -123,8 +123,8 @@ on_qdisc(void *arg, size_t at, struct nlmsghdr *reply)
 	struct qdisc qdisc;
 
 	if (qdisc_take(reply, &qdisc))
-		take_qdisc(&((struct target *)arg)[at / QUESTIONS], question > QDISC_CHAIN_MAX,
-			   question == QDISC_CHAIN_MAX, &qdisc);
+		take_qdisc(&((struct target *)arg)[at / QUESTIONS], question > QDISC_QUESTIONS,
+			   question == QDISC_QUESTIONS, &qdisc);
 }
 
 static void

@@ -10,7 +10,8 @@ import select
 import socket
 import time
 
-PATIENCE = 120				# seconds after which something hangs: a net for broken code, no measure
+# Seconds after which something hangs: a net for broken code, no measure. An emulated processor takes longer.
+PATIENCE = int(os.environ.get("LAB_PATIENCE", 120))
 
 
 class Refusal(Exception):
