@@ -128,7 +128,8 @@ struct settling {
 
 /*
  * The first IPv4 address of a network is the one that packets are sent from, and the kernel keeps the
- * order in which they came: whatever stands before one that it should follow goes and comes again.
+ * order in which they came: what stands before one that it should follow goes and comes again, and so
+ * do, or come, those behind it.
  */
 static void
 choose_moves(const struct settling *settling)
@@ -136,9 +137,10 @@ choose_moves(const struct settling *settling)
 	const struct vn_cidr *wanted = settling->wanted;
 
 	for (size_t k = 0; k < settling->n_wanted; k++)
-		for (size_t i = 0; i < k && settling->at[k] && wanted[k].family == AF_INET; i++)
+		for (size_t i = 0; i < k && wanted[k].family == AF_INET; i++)
 			if (is_same_network(&wanted[i], &wanted[k]) &&
-			    (!settling->at[i] || settling->moves[i] || settling->at[i] > settling->at[k]))
+			    (settling->moves[i] ||
+			     (settling->at[k] && (!settling->at[i] || settling->at[i] > settling->at[k]))))
 				settling->moves[k] = true;
 }
 
@@ -181,7 +183,7 @@ addresses_settle(struct batch *batch, int index, const char *ifname, const struc
 	}
 	choose_moves(&settling);
 	for (size_t k = 0; k < n_wanted; k++)
-		if (!at[k])
+		if (!at[k] && !moves[k])
 			append_address(batch, RTM_NEWADDR, index, ifname, &wanted[k]);
 	for (size_t i = 0; i < n_found; i++) {
 		if (keep[i])
@@ -190,7 +192,7 @@ addresses_settle(struct batch *batch, int index, const char *ifname, const struc
 		again = true;		/* where nothing is promoted, a network's others went with its first */
 	}
 	for (size_t k = 0; k < n_wanted; k++)
-		if (moves[k])
+		if (moves[k] && at[k])
 			append_address(batch, RTM_DELADDR, index, ifname, &wanted[k]);
 	for (size_t k = 0; k < n_wanted; k++)
 		if (again || moves[k])
