@@ -13,6 +13,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "backends/disk/apart.h"
 #include "backends/disk/files.h"
@@ -49,6 +51,8 @@ struct unpack {
 	const char *chunk;		/* what the tar reader was given last; owned by raw */
 	size_t chunk_size;
 	uint64_t given;			/* bytes it was given in all */
+	unsigned long crc;		/* of these, where the file is a gzip one */
+	bool is_gzip;
 	struct layer layer;
 	struct unpacked result;
 };
@@ -126,6 +130,8 @@ read_plain(struct archive *archive, void *arg, const void **ret)
 	unpack->chunk = data;
 	unpack->chunk_size = size;
 	unpack->given += size;
+	if (unpack->is_gzip)
+		unpack->crc = crc32_z(unpack->crc, data, size);
 	*ret = data;
 	return (la_ssize_t)size;
 }
@@ -150,6 +156,8 @@ open_filters(struct unpack *unpack, struct vn_error *err)
 		return vn_fail(err, VN_E_INVALID, "the archive is empty");
 	if (result != ARCHIVE_OK)
 		return vn_fail_archive(err, unpack->raw, VN_E_INVALID, "read the archive");
+	unpack->is_gzip = archive_filter_code(unpack->raw, 0) == ARCHIVE_FILTER_GZIP;
+	unpack->crc = crc32_z(0, NULL, 0);
 	return 0;
 }
 
@@ -166,6 +174,22 @@ static bool
 is_zero(const char *data, size_t size)
 {
 	return size == 0 || (data[0] == '\0' && memcmp(data, data + 1, size - 1) == 0);
+}
+
+/*
+ * libarchive leaves gzip's own check sum alone. Here it is compared where the file is one gzip stream,
+ * which its length tells; of several in a row only the image's digest is proof.
+ */
+static int
+check_gzip(const struct unpack *unpack, struct vn_error *err)
+{
+	uint32_t trailer[2];		/* CRC, length modulo 2^32; little-endian */
+
+	if (!unpack->is_gzip || pread(unpack->fd, trailer, sizeof(trailer), (off_t)unpack->size - 8) != 8
+	    || le32toh(trailer[1]) != (uint32_t)unpack->given
+	    || le32toh(trailer[0]) == (uint32_t)unpack->crc)
+		return 0;
+	return vn_fail(err, VN_E_INVALID, "the archive is damaged: gzip's check sum differs");
 }
 
 /*
@@ -191,7 +215,7 @@ check_rest(struct unpack *unpack, struct vn_error *err)
 		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read the archive's end");
 	if ((uint64_t)archive_filter_bytes(unpack->raw, -1) != unpack->size)
 		return vn_fail(err, VN_E_INVALID, "something follows the compressed data");
-	return 0;
+	return check_gzip(unpack, err);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

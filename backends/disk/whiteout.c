@@ -115,13 +115,18 @@ layer_begin(struct layer *layer, struct vn_error *err)
 }
 
 static int
-make_folder(struct layer *layer, const char *path, struct vn_error *err)
+make_folder(struct layer *layer, const char *path, const char *whole, struct vn_error *err)
 {
 	vn_autoclose int from = -1;
+	struct stat st;
 
-	if (mkdir(path, 0755) < 0)
-		return errno == EEXIST ? 0
-		       : vn_fail_errno(err, errno, "make the folder '%.200s'", path);
+	errno = 0;
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return vn_fail_errno(err, errno, "make the folder '%.200s'", path);
+	if (errno == EEXIST && lstat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0
+		       : vn_fail(err, VN_E_INVALID, "'%.200s' is below something that is no "
+				 "folder", whole);
 	layer->made++;
 	from = open_in_base(layer, path);
 	return from < 0 ? 0 : copy_folder(from, path, err);
@@ -142,7 +147,7 @@ last_name(const char *path, size_t *ret_length)
 }
 
 static int
-make_all(struct layer *layer, char *path, struct vn_error *err)
+make_all(struct layer *layer, char *path, const char *whole, struct vn_error *err)
 {
 	for (char *at = path; *at; at++) {
 		int result;
@@ -150,12 +155,12 @@ make_all(struct layer *layer, char *path, struct vn_error *err)
 		if (*at != '/' || at == path)
 			continue;
 		*at = '\0';
-		result = make_folder(layer, path, err);
+		result = make_folder(layer, path, whole, err);
 		*at = '/';
 		if (result < 0)
 			return -1;
 	}
-	return make_folder(layer, path, err);
+	return make_folder(layer, path, whole, err);
 }
 
 int
@@ -170,7 +175,7 @@ layer_make_parents(struct layer *layer, const char *path, struct vn_error *err)
 		parent[--end] = '\0';
 	if (!parent[0] || !strcmp(parent, ".") || (layer->parent && !strcmp(layer->parent, parent)))
 		return 0;
-	if (make_all(layer, parent, err) < 0)
+	if (make_all(layer, parent, path, err) < 0)
 		return -1;
 	free(layer->parent);
 	layer->parent = vn_take_ptr(&parent);
