@@ -265,6 +265,11 @@ struct port_spec {
 	struct shape out, in;		/* as in port_shape; in force before the first packet */
 	/* NET_CONTROL gets default routes over both gateways as well, unless no_default_route. */
 	bool no_default_route;
+	/*
+	 * The LAN's other end is a plain GRE tunnel: no ARP and no neighbour discovery inside, and what
+	 * comes from the tunnel is addressed to this port.
+	 */
+	bool no_arp;
 };
 
 /* What the guest behind a control port ("v<vmid>e0") may send with; all else it sends is dropped. */
@@ -276,7 +281,11 @@ struct control_spec {
 
 enum tunnel_kind { TUNNEL_GRE, TUNNEL_EGRE /* gretap */, TUNNEL_VXLAN };
 
-/* A LAN's way to another host: "t<lan>n<index>", encapsulated in the host's own namespace. */
+/*
+ * A LAN's way to another host: "t<lan>n<index>", encapsulated in the host's own namespace. Where
+ * `remote` is an address of this host it is a veth that waits in the fabric for the LAN whose tunnel
+ * has local and remote the other way round.
+ */
 struct tunnel_spec {
 	unsigned index;			/* unique and stable per LAN */
 	int kind;			/* enum tunnel_kind */
@@ -285,6 +294,12 @@ struct tunnel_spec {
 	bool has_key;			/* always with VXLAN */
 	uint16_t port;			/* VXLAN, UDP; 0 = 4789 */
 	struct shape out, in;		/* out: towards the other host */
+	struct vn_mac mac;		/* GRE: of the only member, see port_spec.no_arp; zero: none yet */
+};
+
+struct tunnel_route {			/* where a tunnel leads */
+	bool own;			/* to an address of this host */
+	unsigned mtu;			/* of the largest packet that is not fragmented; 0: any */
 };
 
 /* A port of the host that is lent to a LAN. */
@@ -362,14 +377,14 @@ struct probe_result {
 /* Called now and then on the worker: `done` of `total` milliseconds. */
 typedef void probe_progress_fn(void *arg, uint64_t done, uint64_t total);
 
-enum net_kind { NET_BRIDGE, NET_PORT, NET_NETNS, NET_USERNS };
+enum net_kind { NET_BRIDGE, NET_PORT, NET_NETNS, NET_USERNS, NET_TUNNEL, NET_UPLINK };
 
 struct net_found {			/* one object of ours, as the kernel shows it */
 	enum net_kind kind;
 	int64_t id;			/* LAN id or vmid */
-	unsigned index;			/* NET_PORT */
+	unsigned index;			/* NET_PORT, NET_TUNNEL */
 	char uuid[VN_UUID_TEXT];	/* from its tag; "" for namespaces */
-	int64_t lan;			/* NET_PORT: bridge it is enslaved to, -1 none */
+	int64_t lan;			/* but for NET_BRIDGE: bridge it is enslaved to, -1 none */
 	bool up;
 };
 
@@ -431,6 +446,19 @@ struct net_ops {
 	 */
 	int (*lan_up)(struct net *self, const struct lan_spec *lan, struct vn_error *err);
 	int (*lan_down)(struct net *self, int64_t lan, struct vn_error *err);
+	/*
+	 * loop: where a tunnel would lead. VN_E_UNSUPPORTED: the kernel lacks what it needs (known after
+	 * host_up); VN_E_INVALID: no route to remote, or local is no address of this host. The path is
+	 * that of the field below the tunnel ("/remote").
+	 */
+	int (*tunnel_route)(struct net *self, const struct tunnel_spec *tunnel,
+			    struct tunnel_route *ret, struct vn_error *err);
+	/*
+	 * loop: whether a device may be lent, whoever has it now; *ret_mtu: of the device. Errors as of
+	 * lan_up, and VN_E_UNSUPPORTED, with the path below the uplink ("/device").
+	 */
+	int (*uplink_check)(struct net *self, const struct uplink_spec *uplink, unsigned *ret_mtu,
+			    struct vn_error *err);
 
 	/* Makes and pins the namespaces, with loopback up. Existing pins are checked to be namespaces. */
 	int (*namespaces_up)(struct net *self, const struct ns_ref *ns, struct vn_error *err);

@@ -30,6 +30,18 @@ verb_lan_list(struct client *client, const struct arguments *args)
 	return status;
 }
 
+/* "eth3", "VLAN 100 of eth3". */
+static json_t *
+uplink_text(json_t *uplink)
+{
+	const char *device = output_text(uplink, "device");
+	json_int_t vlan = json_integer_value(json_object_get(uplink, "vlan"));
+
+	if (!json_is_object(uplink))
+		return json_null();
+	return vlan ? json_sprintf("VLAN %lld of %s", (long long)vlan, device) : json_string(device);
+}
+
 static void
 print_lan(json_t *lan)
 {
@@ -37,6 +49,7 @@ print_lan(json_t *lan)
 		{ "name", "name", 0 }, { "topology", "topology", 0 }, { "id", "id", 0 },
 		{ "uuid", "uuid", 0 }, { "mtu", "mtu", 0 },	      { "up", "up", 0 },
 		{ "job", "job", 0 },   { "shape", "shape", CELL_SHAPE },
+		{ "learning", "learning", 0 }, { "uplink", "uplink", 0 },
 		{ 0 },
 	};
 	static const struct column members[] = {
@@ -46,8 +59,18 @@ print_lan(json_t *lan)
 		{ 0 },
 	};
 
+	static const struct column tunnels[] = {
+		{ "TUNNEL", "name", 0 },   { "KIND", "kind", 0 },   { "REMOTE", "remote", 0 },
+		{ "LOCAL", "local", 0 },   { "KEY", "key", 0 },     { "DEVICE", "device", 0 },
+		{ "TO", "to", CELL_SHAPE }, { "FROM", "from", CELL_SHAPE },
+		{ 0 },
+	};
+
+	json_object_set_new(lan, "uplink", uplink_text(json_object_get(lan, "uplink")));
 	output_record(record, lan);
 	output_inner_table(members, json_object_get(lan, "members"));
+	if (json_array_size(json_object_get(lan, "tunnels")))
+		output_inner_table(tunnels, json_object_get(lan, "tunnels"));
 	schedule_print(json_object_get(lan, "schedule"));
 }
 

@@ -166,7 +166,8 @@ step_lans(struct job *job, void *ctx, struct vn_error *err)
 }
 
 static int
-set_lan(struct job *job, json_t *item, const char *mtu, const char *shaping, struct vn_error *err)
+set_lan(struct job *job, json_t *item, const char *mtu, const char *shaping, const char *ways,
+	struct vn_error *err)
 {
 	struct lan *lan = item_lan(job, item);
 	json_t *params;
@@ -176,13 +177,14 @@ set_lan(struct job *job, json_t *item, const char *mtu, const char *shaping, str
 	params = lan_job_params(lan);
 	json_object_set(params, "mtu", json_object_get(item, mtu));
 	json_object_set(params, "shaping", json_object_get(item, shaping));
+	json_object_set(params, "ways", json_object_get(item, ways));
 	return spawn(job, &verb_lan_set, &lan->lock, params, err);
 }
 
 static int
 change_lan(struct job *job, json_t *item, struct vn_error *err)
 {
-	return set_lan(job, item, "mtu", "shaping", err);
+	return set_lan(job, item, "mtu", "shaping", "ways", err);
 }
 
 static enum verdict
@@ -355,7 +357,7 @@ undo_lans(struct job *job, void *ctx, struct vn_error *err)
 static int
 change_lan_back(struct job *job, json_t *item, struct vn_error *err)
 {
-	return set_lan(job, item, "mtu_before", "shaping_before", err);
+	return set_lan(job, item, "mtu_before", "shaping_before", "ways_before", err);
 }
 
 static enum verdict

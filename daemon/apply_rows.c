@@ -43,6 +43,7 @@ make_lans(struct daemon *daemon, struct topology *topology, json_t *plan, json_t
 			if (lan_new(daemon, topology, name, (unsigned)json_integer_value(
 					json_object_get(object, "mtu")), &lan, err) < 0)
 				return -1;
+			lan_set_ways(lan, json_object_get(object, "ways"));
 			shaping_adopt(lan, json_object_get(object, "shaping"));
 			json_array_append_new(created, json_integer(lan->id));
 		}

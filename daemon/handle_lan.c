@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "daemon/schedule.h"
-#include "daemon/shaping.h"
+#include "daemon/ways.h"
 
 int
 handle_lan_list(struct call *call, const void *params, struct vn_error *err)
@@ -51,8 +51,10 @@ handle_lan_set(struct call *call, const void *params, struct vn_error *err)
 		return -1;
 	before = shaping_export(lan, NULL);
 	shaping = json_deep_copy(before);
+	status = p->mtu ? ways_check_mtu(lan, (unsigned)p->mtu, err) : 0;
 	/* the raw params tell null from absent */
-	status = shaping_change(daemon, lan->name, shaping, call_params(call), NULL, err);
+	if (status == 0)
+		status = shaping_change(daemon, lan->name, shaping, call_params(call), NULL, err);
 	if (status == 0 && (!p->mtu || (unsigned)p->mtu == lan->mtu) && json_equal(before, shaping)) {
 		status = job_answer_nothing(call, &p->change, "lan.set", lan_object(lan), err);
 	} else if (status == 0) {

@@ -11,6 +11,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
 #include "daemon/monitor.h"
+#include "daemon/ways.h"
 
 struct host_task {
 	struct net *net;
@@ -21,7 +22,7 @@ struct host_task {
 	struct forward_spec *forwards;
 	size_t n_forwards;
 	struct vn_arena arena;
-	json_t *missing;
+	json_t *missing;		/* of the host; of a set-up, LANs that are cut off */
 };
 
 static void
@@ -43,8 +44,7 @@ copy_lans(struct host_task *task, const struct model *model)
 		count++;
 	task->lans = vn_arena_alloc(&task->arena, (count + 1) * sizeof(*task->lans));
 	vn_list_each(struct lan, lan, &model->lans, link)
-		task->lans[task->n_lans++] = (struct lan_spec){ lan->id,
-			vn_arena_strdup(&task->arena, lan->uuid), lan->mtu };
+		task->lans[task->n_lans++] = lan_spec_now(lan, &task->arena);
 }
 
 static void *
@@ -75,6 +75,45 @@ step_root_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	return task->disk->ops->host_up(task->disk, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+/* Says that a LAN is there without a way out of it, for the loop to tell. */
+static void
+note_cut(struct host_task *task, const struct lan_spec *lan, const struct vn_error *why)
+{
+	json_array_append_new(task->missing, json_pack("{sI ss}", "lan", (json_int_t)lan->id, "text",
+						       why->text));
+}
+
+/*
+ * What is missing outside, a device or an address, must not keep all vnodes of the host down: such a LAN
+ * is there without its uplink, without its tunnels, or without both.
+ */
+static int
+bring_up(struct host_task *task, const struct lan_spec *lan, struct vn_error *err)
+{
+	struct lan_spec less = *lan;
+	struct vn_error why;
+
+	if (task->net->ops->lan_up(task->net, lan, err) == 0)
+		return 0;
+	if (!lan->uplink.device && !lan->n_tunnels)
+		return -1;
+	why = *err;
+	less.uplink.device = NULL;
+	if (lan->uplink.device && task->net->ops->lan_up(task->net, &less, err) == 0) {
+		note_cut(task, lan, &why);
+		return 0;
+	}
+	less.uplink = lan->uplink;
+	less.n_tunnels = 0;
+	if (task->net->ops->lan_up(task->net, &less, err) < 0) {
+		less.uplink.device = NULL;
+		if (task->net->ops->lan_up(task->net, &less, err) < 0)
+			return -1;
+	}
+	note_cut(task, lan, &why);
+	return 0;
+}
+
 static enum verdict
 step_root_pre_config_network(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -84,7 +123,7 @@ step_root_pre_config_network(struct job *job, void *ctx, struct vn_error *err)
 	if (task->net->ops->host_up(task->net, err) < 0)
 		return STEP_FAILED;
 	for (size_t i = 0; i < task->n_lans; i++)
-		if (task->net->ops->lan_up(task->net, &task->lans[i], err) < 0)
+		if (bring_up(task, &task->lans[i], err) < 0)
 			return STEP_FAILED;
 	return STEP_DONE;
 }
@@ -92,8 +131,19 @@ step_root_pre_config_network(struct job *job, void *ctx, struct vn_error *err)
 static enum verdict
 step_root_post_config(struct job *job, void *ctx, struct vn_error *err)
 {
-	(void)ctx;
+	struct host_task *task = ctx;
+	json_t *cut;
+	size_t i;
+
 	(void)err;
+	json_array_foreach(task->missing, i, cut) {
+		struct lan *lan = lan_by_id(job->daemon,
+					    json_integer_value(json_object_get(cut, "lan")));
+
+		if (lan)
+			event_warn(job->daemon, "LAN '%s/%s' is cut off: %s", lan->topology->name,
+				   lan->name, json_string_value(json_object_get(cut, "text")));
+	}
 	job->daemon->torn_down = false;
 	return STEP_DONE;
 }

@@ -5,7 +5,7 @@
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
 #include "daemon/schedule.h"
-#include "daemon/shaping.h"
+#include "daemon/ways.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +44,8 @@ record(struct lan *lan)
 
 	if (lan->shape.given)
 		json_object_set_new(spec, "shape", schema_encode(doc_shape_fields, &lan->shape));
+	if (json_is_object(lan->ways))
+		json_object_set(spec, "ways", lan->ways);
 	text = json_dumps(spec, JSON_COMPACT);
 	json_decref(spec);
 	store_put(lan->daemon->store, "INSERT OR REPLACE INTO lans(id, uuid, topology, name, mtu, up, "
@@ -91,6 +93,7 @@ lan_free(struct lan *lan)
 	vn_list_remove(&lan->in_topology);
 	vn_list_remove(&lan->link);
 	schedule_free(lan->schedule);
+	json_decref(lan->ways);
 	free(lan->name);
 	free(lan);
 }
@@ -270,6 +273,15 @@ lan_set_shape(struct lan *lan, const struct doc_shape *shape, bool is_link)
 }
 
 void
+lan_set_ways(struct lan *lan, json_t *ways)
+{
+	json_incref(ways);
+	json_decref(lan->ways);
+	lan->ways = ways;
+	record(lan);
+}
+
+void
 member_set_shape(struct member *member, json_t *shape)
 {
 	vn_autoarena arena = { 0 };
@@ -320,7 +332,7 @@ json_t *
 lan_object(const struct lan *lan)
 {
 	struct shape shape = shaping_shape(&lan->shape);
-	json_t *members = json_array();
+	json_t *members = json_array(), *object;
 
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		json_t *addresses = json_array();
@@ -343,11 +355,13 @@ lan_object(const struct lan *lan)
 			"device", json_sprintf("v%lde%u", (long)member->vnode->vmid, member->index),
 			"to", shaping_object(&to), "from", shaping_object(&from)));
 	}
-	return json_pack("{ss ss sI ss sI sb so so so}", "name", lan->name,
+	object = json_pack("{ss ss sI ss sI sb so so so}", "name", lan->name,
 			 "topology", lan->topology->name, "id", (json_int_t)lan->id, "uuid", lan->uuid,
-			 "mtu", (json_int_t)(lan->mtu ? lan->mtu : 1500), "up", lan->up,
+			 "mtu", (json_int_t)(lan_mtu(lan) ? lan_mtu(lan) : 1500), "up", lan->up,
 			 "shape", shaping_object(&shape), "members", members, "job",
 			 lan->lock.holder ? json_integer(lan->lock.holder) : json_null());
+	ways_show(lan, object);
+	return object;
 }
 
 void
@@ -367,6 +381,7 @@ adopt_spec(struct lan *lan, const char *text)
 
 	lan->shape = shaping.shape;
 	lan->is_link = shaping.is_link;
+	lan->ways = json_incref(json_object_get(spec, "ways"));
 	json_decref(spec);
 }
 

@@ -1,7 +1,8 @@
 /*
- * lan.set: MTU and shapes of a living LAN, by its own call and as a child of topology.apply; for a schedule
- * carriers as well, so that one entry happens as one. What was is noted in the journal before anything is
- * touched; the model follows last, so that it says the old until all ports have the new.
+ * lan.set: MTU, shapes and ways out of a living LAN, by its own call (without the ways) and as a child of
+ * topology.apply; for a schedule carriers as well, so that one entry happens as one. What was is noted in the
+ * journal before anything is touched; the model follows last, so that it says the old until all ports have
+ * the new.
  */
 #include "daemon/lan_verbs.h"
 
@@ -9,17 +10,19 @@
 
 #include "daemon/carrier.h"
 #include "daemon/log.h"
-#include "daemon/shaping.h"
 #include "daemon/task.h"
+#include "daemon/ways.h"
 
 struct lan_set {
 	struct net *net;
-	int64_t id;
-	char uuid[VN_UUID_TEXT];
-	unsigned mtu, mtu_before;
-	struct task *members;		/* vnodes whose network stands, for the MTU of their ports */
+	struct vn_arena arena;		/* of the specs */
+	struct lan_spec spec, before;
+	unsigned mtu, mtu_before;	/* as in the model */
+	bool changes_bridge;
+	bool is_plain, was_plain;	/* see port_spec.no_arp */
+	struct task *members;		/* vnodes whose network stands, for MTU and ARP of their ports */
 	size_t n_members;
-	struct port_shape *shapes, *before;	/* of ports that stand */
+	struct port_shape *shapes, *shapes_before;	/* of ports that stand */
 	size_t n_shapes;
 	struct port_list gain, lose;	/* ports that get or lose their carrier */
 };
@@ -40,26 +43,26 @@ collect_members(struct lan_set *set, const struct lan *lan)
 }
 
 static void
-collect_shapes(struct lan_set *set, const struct lan *lan, json_t *wanted, json_t *was)
+collect_shapes(struct lan_set *set, const struct lan *lan, const struct lan_shaping *after,
+	       const struct lan_shaping *before)
 {
-	struct lan_shaping after = shaping_read(wanted), before = shaping_read(was);
 	size_t count = 0;
 
 	vn_list_each(struct member, member, &lan->members, in_lan)
 		count++;
 	set->shapes = vn_alloc_array(count, sizeof(*set->shapes));
-	set->before = vn_alloc_array(count, sizeof(*set->before));
+	set->shapes_before = vn_alloc_array(count, sizeof(*set->shapes_before));
 	vn_list_each(struct member, member, &lan->members, in_lan) {
 		struct port_shape *shape = &set->shapes[set->n_shapes];
+		struct port_shape *was = &set->shapes_before[set->n_shapes];
 
 		if (!lan_member_stands(member))
 			continue;
-		shape->vmid = member->vnode->vmid;
-		shape->index = member->index;
-		set->before[set->n_shapes++] = *shape;
-		shaping_port(&after, member, &shape->out, &shape->in);
-		shaping_port(&before, member, &set->before[set->n_shapes - 1].out,
-			     &set->before[set->n_shapes - 1].in);
+		set->n_shapes++;
+		shape->vmid = was->vmid = member->vnode->vmid;
+		shape->index = was->index = member->index;
+		shaping_port(after, member, &shape->out, &shape->in);
+		shaping_port(before, member, &was->out, &was->in);
 	}
 }
 
@@ -104,6 +107,7 @@ note_before(struct job *job, const struct lan *lan)
 		return;
 	job_note(job, "mtu_before", json_integer(lan->mtu));
 	job_note(job, "shaping_before", shaping_export(lan, NULL));
+	job_note(job, "ways_before", lan->ways ? json_incref(lan->ways) : json_null());
 }
 
 static void
@@ -115,60 +119,92 @@ free_set(void *ctx)
 		task_fini(&set->members[i]);
 	free(set->members);
 	free(set->shapes);
-	free(set->before);
+	free(set->shapes_before);
 	port_list_fini(&set->gain);
 	port_list_fini(&set->lose);
+	vn_arena_fini(&set->arena);
 	free(set);
+}
+
+/* What a job says nothing of stays. */
+static json_t *
+wanted(const struct job *job, const char *key, const char *before)
+{
+	json_t *value = json_object_get(job->params, key);
+
+	return value ? value : json_object_get(job->data, before);
+}
+
+static void
+compare(struct lan_set *set, const struct lan *lan, json_t *ways, json_t *was, bool shapes)
+{
+	bool reaches = set->spec.n_tunnels || set->before.n_tunnels;
+
+	set->is_plain = ways_is_plain(ways);
+	set->was_plain = ways_is_plain(was);
+	set->changes_bridge = set->spec.mtu != set->before.mtu || !json_equal(ways, was) ||
+			      (shapes && reaches);
+	if (set->spec.mtu != set->before.mtu || set->is_plain != set->was_plain)
+		collect_members(set, lan);
 }
 
 static void *
 load(struct job *job, struct vn_error *err)
 {
 	struct lan *lan = lan_job_lock(job, err);
-	json_t *wanted = json_object_get(job->params, "shaping");
+	struct lan_shaping after, before;
 	struct lan_set *set;
+	json_t *ways, *was;
 
 	if (!lan)
 		return NULL;
 	set = vn_alloc(sizeof(*set));
 	set->net = job->daemon->net;
-	set->id = lan->id;
-	memcpy(set->uuid, lan->uuid, sizeof(set->uuid));
 	note_before(job, lan);
+	was = json_object_get(job->data, "ways_before");
+	ways = wanted(job, "ways", "ways_before");
+	before = shaping_read(json_object_get(job->data, "shaping_before"));
+	after = shaping_read(wanted(job, "shaping", "shaping_before"));
+	before.ways = was;
+	after.ways = ways;
 	set->mtu_before = (unsigned)json_integer_value(json_object_get(job->data, "mtu_before"));
-	set->mtu = json_object_get(job->params, "mtu")
-		   ? (unsigned)json_integer_value(json_object_get(job->params, "mtu"))
-		   : set->mtu_before;
-	if (set->mtu != set->mtu_before)
-		collect_members(set, lan);
-	if (wanted)
-		collect_shapes(set, lan, wanted, json_object_get(job->data, "shaping_before"));
+	set->mtu = (unsigned)json_integer_value(wanted(job, "mtu", "mtu_before"));
+	set->spec = ways_spec(lan, ways, set->mtu, &after, &set->arena);
+	set->before = ways_spec(lan, was, set->mtu_before, &before, &set->arena);
+	compare(set, lan, ways, was, json_object_get(job->params, "shaping"));
+	if (json_object_get(job->params, "shaping") || !json_equal(ways, was))
+		collect_shapes(set, lan, &after, &before);
 	if (json_object_get(job->params, "carrier"))
 		collect_carriers(job, set, lan);
 	return set;
 }
 
-/* The bridge and both ends of each member's port get the MTU. */
+/* Both ends of each member's port follow the bridge. */
 static int
-change_mtu(struct lan_set *set, unsigned mtu, struct vn_error *err)
+change_ports(struct lan_set *set, const struct lan_spec *spec, bool is_plain, struct vn_error *err)
 {
-	struct lan_spec spec = { .id = set->id, .uuid = set->uuid, .mtu = mtu };
-
-	if (set->mtu == set->mtu_before)
-		return 0;
-	if (set->net->ops->lan_up(set->net, &spec, err) < 0)
-		return -1;
 	for (size_t i = 0; i < set->n_members; i++)
 		for (size_t p = 0; p < set->members[i].n_ports; p++) {
 			struct port_spec port = set->members[i].ports[p];
 
-			port.mtu = mtu;
-			if (port.lan == set->id &&
+			port.mtu = spec->mtu;
+			port.no_arp = is_plain;
+			if (port.lan == spec->id &&
 			    set->net->ops->ports_up(set->net, &set->members[i].guest.ns, &port, 1,
 						    err) < 0)
 				return -1;
 		}
 	return 0;
+}
+
+static int
+change_bridge(struct lan_set *set, const struct lan_spec *spec, bool is_plain, struct vn_error *err)
+{
+	if (!set->changes_bridge)
+		return 0;
+	if (set->net->ops->lan_up(set->net, spec, err) < 0)
+		return -1;
+	return change_ports(set, spec, is_plain, err);
 }
 
 static int
@@ -195,7 +231,8 @@ step_settle(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_set *set = ctx;
 
 	(void)job;
-	return change_mtu(set, set->mtu, err) < 0 || put_shapes(set, set->shapes, err) < 0 ||
+	return change_bridge(set, &set->spec, set->is_plain, err) < 0 ||
+	       put_shapes(set, set->shapes, err) < 0 ||
 	       put_carriers(set, &set->gain, &set->lose, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
@@ -206,17 +243,20 @@ undo_settle(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)job;
 	return put_carriers(set, &set->lose, &set->gain, err) < 0 ||
-	       put_shapes(set, set->before, err) < 0 || change_mtu(set, set->mtu_before, err) < 0
+	       put_shapes(set, set->shapes_before, err) < 0 ||
+	       change_bridge(set, &set->before, set->was_plain, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
-adopt(struct job *job, unsigned mtu, json_t *shaping)
+adopt(struct job *job, unsigned mtu, json_t *ways, json_t *shaping)
 {
 	struct lan *lan = job_lan(job);
 
 	if (lan->mtu != mtu)
 		lan_set_mtu(lan, mtu);
+	if (ways)
+		lan_set_ways(lan, ways);
 	if (shaping)
 		shaping_adopt(lan, shaping);
 	return STEP_DONE;
@@ -242,7 +282,8 @@ step_adopt(struct job *job, void *ctx, struct vn_error *err)
 	(void)err;
 	if (json_object_get(job->params, "carrier"))
 		adopt_carriers(job);
-	return adopt(job, set->mtu, json_object_get(job->params, "shaping"));
+	return adopt(job, set->mtu, json_object_get(job->params, "ways"),
+		     json_object_get(job->params, "shaping"));
 }
 
 static enum verdict
@@ -253,7 +294,8 @@ undo_adopt(struct job *job, void *ctx, struct vn_error *err)
 	(void)err;
 	if (json_object_get(job->params, "carrier"))
 		carrier_restore(job, job_lan(job));
-	return adopt(job, set->mtu_before, json_object_get(job->data, "shaping_before"));
+	return adopt(job, set->mtu_before, json_object_get(job->data, "ways_before"),
+		     json_object_get(job->data, "shaping_before"));
 }
 
 static const struct step set_steps[] = {

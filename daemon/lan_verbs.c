@@ -9,12 +9,12 @@
 #include "daemon/carrier.h"
 #include "daemon/schedule.h"
 #include "daemon/task.h"
+#include "daemon/ways.h"
 
 struct lan_task {
 	struct net *net;
-	int64_t id;
-	char uuid[VN_UUID_TEXT];
-	unsigned mtu;
+	struct vn_arena arena;		/* of the spec */
+	struct lan_spec spec;
 	bool up;
 	int64_t member;			/* VMID; 0: all */
 	struct port_list ports;		/* whose namespaces stand now */
@@ -40,6 +40,7 @@ free_task(void *ctx)
 
 	port_list_fini(&task->ports);
 	port_list_fini(&task->changed);
+	vn_arena_fini(&task->arena);
 	free(task);
 }
 
@@ -101,9 +102,7 @@ load(struct job *job, struct vn_error *err)
 		return NULL;
 	task = vn_alloc(sizeof(*task));
 	task->net = job->daemon->net;
-	task->id = lan->id;
-	memcpy(task->uuid, lan->uuid, sizeof(task->uuid));
-	task->mtu = lan->mtu;
+	task->spec = lan_spec_now(lan, &task->arena);
 	carrier_note(job, lan);
 	task->up = strcmp(job->verb->method, "lan.down") != 0;
 	task->member = json_integer_value(json_object_get(job->params, "member"));
@@ -115,10 +114,9 @@ static enum verdict
 step_bridge(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct lan_task *task = ctx;
-	struct lan_spec spec = { .id = task->id, .uuid = task->uuid, .mtu = task->mtu };
 
 	(void)job;
-	return task->net->ops->lan_up(task->net, &spec, err) < 0 ? STEP_FAILED : STEP_DONE;
+	return task->net->ops->lan_up(task->net, &task->spec, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -127,7 +125,7 @@ step_no_bridge(struct job *job, void *ctx, struct vn_error *err)
 	struct lan_task *task = ctx;
 
 	(void)job;
-	return task->net->ops->lan_down(task->net, task->id, err) < 0 ? STEP_FAILED : STEP_DONE;
+	return task->net->ops->lan_down(task->net, task->spec.id, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 /* The model first: a crash between leaves a wish that the start makes true. Up means up: it also takes

@@ -49,6 +49,7 @@ struct lan {
 	struct doc_shape shape;
 	bool is_link;			/* see daemon/shaping.h */
 	struct schedule *schedule;	/* daemon/schedule.h; NULL: none */
+	json_t *ways;			/* out of it; see daemon/ways.h */
 	struct job_lock lock;
 	struct job_lock probing;	/* of the one lan.probe at a time, which changes nothing */
 	struct vn_list members;		/* by `in_lan` */
@@ -153,6 +154,7 @@ json_t *topology_export(const struct topology *topology);
 json_t *topology_object(const struct topology *topology, bool full);
 
 /* ---- vnodes (vnode.c, vnode_object.c) ---- */
+#define CONTROL_VNODES_MAX (BRIDGE_PORTS_MAX - 1)	/* one port leads to the host */
 /*
  * Makes the object and puts its rows: state ABSENT, wanted STOPPED. `spec` is a decoded doc_vnode.
  * Errors: VN_E_EXISTS the name; VN_E_LIMIT no control address or id range left.
@@ -200,6 +202,8 @@ void member_set_up(struct member *member, bool up);
 void lan_set_up(struct lan *lan, bool up);
 void lan_set_mtu(struct lan *lan, unsigned mtu);
 void lan_set_shape(struct lan *lan, const struct doc_shape *shape, bool is_link);
+/* Takes over the ways out of it; a reference is kept. */
+void lan_set_ways(struct lan *lan, json_t *ways);
 /* Takes over a port shape of the member's document. */
 void member_set_shape(struct member *member, json_t *shape);
 /* Takes the addresses of `spec` and nothing else of it. */

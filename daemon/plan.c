@@ -12,7 +12,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/members.h"
 #include "daemon/schedule.h"
-#include "daemon/shaping.h"
+#include "daemon/ways.h"
 
 struct planning {
 	struct daemon *daemon;
@@ -21,6 +21,8 @@ struct planning {
 	struct vn_arena arena;
 	struct topology *topology;	/* NULL: new */
 	json_t *plan;
+	json_t *claims;			/* of daemon/ways.h; NULL: not needed yet */
+	unsigned controlled;		/* vnodes in the control network, with those to come */
 };
 
 static json_t *
@@ -208,6 +210,12 @@ plan_vnode(struct planning *p, const struct doc_vnode *doc, struct vn_error *err
 	}
 	if (vnode)
 		return plan_change(p, vnode, doc, err);
+	if (doc->control && ++p->controlled > CONTROL_VNODES_MAX) {
+		snprintf(path, sizeof(path), "/vnodes/%s/control", doc->key);
+		return vn_fail_at(err, path, VN_E_LIMIT, "the control network's bridge has ports for %d "
+				  "vnodes: leave the control network out (false) of those that do "
+				  "without", CONTROL_VNODES_MAX);
+	}
 	add_action(p, "create", "vnode", doc->key, NULL, NULL);
 	json_object_set_new(json_object_get(create, "vnodes"), doc->key,
 			    schema_encode(doc_vnode_fields, doc));
@@ -243,7 +251,20 @@ is_new(struct planning *p, const char *vnode)
 	return json_object_get(json_object_get(json_object_get(p->plan, "create"), "vnodes"), vnode);
 }
 
-/* Whether the LAN has exactly the members that the document gives it, and two of them. */
+/* Whether the LAN's tunnels are those of the document, by name. */
+static bool
+has_same_tunnels(const struct lan *lan, const struct doc_lan *doc)
+{
+	const struct doc_tunnel *tunnels = doc->ways.tunnels.items;
+	json_t *indexes = json_object_get(lan->ways, "indexes");
+
+	for (size_t i = 0; i < doc->ways.tunnels.count; i++)
+		if (!json_object_get(indexes, tunnels[i].name))
+			return false;
+	return json_object_size(indexes) == doc->ways.tunnels.count;
+}
+
+/* Whether the LAN has exactly the members and tunnels that the document gives it, and two of them. */
 static bool
 stays_link(const struct lan *lan, const struct doc_lan *doc)
 {
@@ -255,7 +276,8 @@ stays_link(const struct lan *lan, const struct doc_lan *doc)
 		for (size_t i = 0; i < doc->members.count; i++)
 			same += strcmp(member->vnode->name, list[i].key) == 0;
 	}
-	return lan->is_link && n == 2 && same == 2 && doc->members.count == 2;
+	return lan->is_link && doc_lan_is_link(doc) && n == doc->members.count && same == n &&
+	       has_same_tunnels(lan, doc);
 }
 
 static bool
@@ -296,7 +318,7 @@ plan_schedule(struct planning *p, const struct lan *lan, const struct doc_lan *d
 	json_decref(now);
 	if (same)
 		return 0;
-	shaping = shaping_of(doc, NULL, doc->members.count == 2);
+	shaping = shaping_of(doc, NULL, doc_lan_is_link(doc));
 	status = schedule_check(p->daemon, lan, doc->key, shaping, wanted, err);
 	json_decref(shaping);
 	snprintf(path, sizeof(path), "/lans/%s/schedule", doc->key);
@@ -309,24 +331,35 @@ plan_schedule(struct planning *p, const struct lan *lan, const struct doc_lan *d
 	return 1;
 }
 
+/* A ways_fn. */
 static void
-plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc, bool schedules)
+add_way(void *arg, const char *action, const char *kind, const char *name, json_t *fields)
+{
+	add_action(arg, action, kind, name, "live", fields);
+}
+
+static void
+plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc, json_t *ways,
+		bool schedules)
 {
 	json_t *shaping = shaping_of(doc, lan, stays_link(lan, doc)), *fields = json_array();
 	json_t *before = shaping_export(lan, json_object_get(shaping, "members"));
 
-	if (lan->mtu != (unsigned)doc->mtu)
+	if (lan->mtu != (unsigned)doc->mtu || lan_mtu(lan) != ways_mtu(ways, (unsigned)doc->mtu))
 		json_array_append_new(fields, json_string("mtu"));
 	if (!json_equal(shaping, before))
 		json_array_append_new(fields, json_string("shape"));
+	ways_fields(lan->ways, ways, fields);
 	if (json_array_size(fields))
-		json_array_append_new(list_of(p, "lans"), json_pack("{sI sI sI sO sO}", "id",
+		json_array_append_new(list_of(p, "lans"), json_pack("{sI sI sI sO sO sO so}", "id",
 			(json_int_t)lan->id, "mtu", (json_int_t)doc->mtu, "mtu_before",
-			(json_int_t)lan->mtu, "shaping", shaping, "shaping_before", before));
+			(json_int_t)lan->mtu, "shaping", shaping, "shaping_before", before, "ways", ways,
+			"ways_before", lan->ways ? json_incref(lan->ways) : json_null()));
 	if (schedules)
 		json_array_append_new(fields, json_string("schedule"));
 	if (json_array_size(fields))
 		add_action(p, "change", "lan", doc->key, "live", fields);
+	ways_compare(doc->key, lan->ways, ways, add_way, p);
 	json_decref(fields);
 	json_decref(shaping);
 	json_decref(before);
@@ -334,7 +367,7 @@ plan_lan_change(struct planning *p, struct lan *lan, const struct doc_lan *doc, 
 
 /* Members that are new vnodes are made with them, in new and in old LANs. */
 static void
-plan_lan_members(struct planning *p, const struct lan *lan, const struct doc_lan *doc)
+plan_lan_members(struct planning *p, const struct lan *lan, const struct doc_lan *doc, json_t *ways)
 {
 	const struct doc_member *list = doc->members.items;
 	json_t *members = json_object();
@@ -344,12 +377,26 @@ plan_lan_members(struct planning *p, const struct lan *lan, const struct doc_lan
 			json_object_set_new(members, list[i].key, member_spec(&list[i]));
 	if (!lan || json_object_size(members))
 		json_object_set_new(json_object_get(json_object_get(p->plan, "create"), "lans"),
-				    doc->key, json_pack("{sI sO so}", "mtu", (json_int_t)doc->mtu,
-							"members", members, "shaping",
-							shaping_of(doc, NULL,
-								   doc->members.count == 2 &&
-								   json_object_size(members) == 2)));
+				    doc->key, json_pack("{sI sO sO so}", "mtu", (json_int_t)doc->mtu,
+							"members", members, "ways", ways, "shaping",
+							shaping_of(doc, NULL, doc_lan_is_link(doc) &&
+								   json_object_size(members) ==
+									   doc->members.count)));
 	json_decref(members);
+}
+
+static int
+plan_ways(struct planning *p, const struct lan *lan, const struct doc_lan *doc, json_t **ret,
+	  struct vn_error *err)
+{
+	unsigned mtu = 0;
+
+	if (!p->claims)
+		p->claims = ways_claims(p->daemon);
+	if (ways_check(p->daemon, doc, lan, p->options->role, p->claims, &mtu, err) < 0)
+		return -1;
+	*ret = ways_make(&doc->ways, lan, mtu);
+	return 0;
 }
 
 static int
@@ -357,21 +404,27 @@ plan_lan(struct planning *p, const struct doc_lan *doc, struct vn_error *err)
 {
 	struct lan *lan = p->topology ? table_get_text(&p->topology->lans_by_name, doc->key) : NULL;
 	const struct doc_member *list = doc->members.items;
+	json_t *ways = NULL;
 	int schedules;
 
 	for (size_t i = 0; i < doc->members.count; i++)
 		if (check_overlap(p, doc, &list[i], err) < 0)
 			return -1;
-	if (shaping_check(p->daemon, doc, err) < 0)
+	if (shaping_check(p->daemon, doc, err) < 0 || plan_ways(p, lan, doc, &ways, err) < 0)
 		return -1;
 	schedules = plan_schedule(p, lan, doc, err);
-	if (schedules < 0)
+	if (schedules < 0) {
+		json_decref(ways);
 		return -1;
-	if (lan)
-		plan_lan_change(p, lan, doc, schedules);
-	else
+	}
+	if (lan) {
+		plan_lan_change(p, lan, doc, ways, schedules);
+	} else {
 		add_action(p, "create", "lan", doc->key, NULL, NULL);
-	plan_lan_members(p, lan, doc);
+		ways_compare(doc->key, NULL, ways, add_way, p);
+	}
+	plan_lan_members(p, lan, doc, ways);
+	json_decref(ways);
 	return 0;
 }
 
@@ -443,6 +496,8 @@ make(struct planning *p, struct vn_error *err)
 	const struct doc_lan *lans = p->document.lans.items;
 
 	p->topology = topology_find(p->daemon, p->document.topology);
+	vn_list_each(struct vnode, vnode, &p->daemon->model->vnodes, link)
+		p->controlled += vnode->spec.control;
 	p->plan = json_pack("{ss s[] s{s{} s{}}}", "topology", p->document.topology, "actions",
 			    "create", "vnodes", "lans");
 	for (size_t i = 0; i < p->document.vnodes.count; i++)
@@ -470,6 +525,7 @@ plan_make(struct daemon *daemon, json_t *document, const struct plan_options *op
 	else
 		*ret = json_incref(p.plan);
 	json_decref(p.plan);
+	json_decref(p.claims);
 	vn_arena_fini(&p.arena);
 	return status;
 }

@@ -6,11 +6,11 @@
 /*
  * A plan is JSON, since it is shown to people, kept in the job's journal and read again after a crash:
  *   topology  name
- *   actions   [{action, kind: vnode|lan|topology, name, how?, fields?}]  what topology.plan shows
- *   create    {"vnodes": {name: spec}, "lans": {name: {mtu, shaping, members: {vnode: member}}}}
+ *   actions   [{action, kind: vnode|lan|tunnel|uplink|topology, name, how?, fields?}]  what topology.plan shows
+ *   create    {"vnodes": {name: spec}, "lans": {name: {mtu, shaping, ways, members: {vnode: member}}}}
  *   change    [{vmid, spec, members, spec_before, members_before}]
  *   recreate  [vmid and spec likewise]  boot [vmid]  remove [vmid]  remove_lans [id]
- *   lans      [{id, mtu, mtu_before, shaping, shaping_before}]; shaping as in daemon/shaping.h
+ *   lans      [{id, mtu, shaping, ways, and each _before}]; as in daemon/shaping.h and daemon/ways.h
  *   fields, fields_before   the topology's own; null when equal
  */
 struct plan_options {

@@ -2,7 +2,7 @@
  * Shapes in the model. A member's own shape lies in its spec, a LAN's in its row; both are kept decoded
  * beside the canonical JSON, and only here is one made from the other.
  */
-#include "daemon/shaping.h"
+#include "daemon/ways.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +97,43 @@ peer_of(const struct lan_shaping *shaping, const struct member *member)
 	return peer;
 }
 
+/* The tunnel at the other end of a link; false: none. */
+static bool
+peer_tunnel(const struct lan_shaping *shaping, const struct lan *lan, struct doc_port_shape *ret)
+{
+	json_t *ways = shaping->ways ? shaping->ways : lan->ways;
+	vn_autoarena arena = { 0 };
+	struct doc_ways doc;
+
+	if (!shaping->is_link || !json_is_object(ways))
+		return false;
+	doc = ways_read(ways, &arena);
+	if (doc.tunnels.count != 1)
+		return false;
+	*ret = ((const struct doc_tunnel *)doc.tunnels.items)->shape;
+	return true;
+}
+
+void
+shaping_tunnel(const struct lan_shaping *shaping, const struct lan *lan,
+	       const struct doc_tunnel *tunnel, struct shape *ret_out, struct shape *ret_in)
+{
+	const struct member *only = NULL;
+	size_t n = 0;
+
+	vn_list_each(struct member, member, &lan->members, in_lan) {
+		only = member;
+		n++;
+	}
+	if (shaping->is_link && n == 1) {
+		*ret_out = shape_to(shaping, only);
+		*ret_in = (struct shape){ 0 };
+		return;
+	}
+	*ret_out = shaping_shape(&tunnel->shape.from);
+	*ret_in = shaping_shape(&tunnel->shape.to);
+}
+
 void
 shaping_port(const struct lan_shaping *shaping, const struct member *member, struct shape *ret_out,
 	     struct shape *ret_in)
@@ -104,6 +141,11 @@ shaping_port(const struct lan_shaping *shaping, const struct member *member, str
 	const struct member *peer = peer_of(shaping, member);
 	struct doc_port_shape own;
 
+	if (!peer && peer_tunnel(shaping, member->lan, &own)) {
+		*ret_out = shaping_shape(&own.to);
+		*ret_in = (struct shape){ 0 };
+		return;
+	}
 	if (peer) {
 		*ret_out = shape_to(shaping, peer);
 		*ret_in = (struct shape){ 0 };

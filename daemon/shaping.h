@@ -7,8 +7,8 @@
  *   a link:  `to` is shaped where frames leave for the other member (the egress of the other's port), so that
  *            it needs no IFB
  *
- * A LAN is a link from its birth, with two members that were made with it, until that changes: then it is
- * treated as a LAN for good, where each port depends on its own member only. The traffic is the same.
+ * A LAN is a link from its birth, with two members that were made with it, one of which may be a tunnel
+ * (daemon/ways.h), until that changes: then it is treated as a LAN for good, where each port depends on its own member only. The traffic is the same.
  */
 
 #include "daemon/model.h"
@@ -18,12 +18,16 @@ struct lan_shaping {
 	struct doc_shape shape;
 	bool is_link;
 	json_t *members;		/* {vnode: port shape} in place of the model's; NULL: none; borrowed */
+	json_t *ways;			/* in place of the model's; NULL: the model's; borrowed */
 };
 
 /* As it is now; borrows nothing. */
 struct lan_shaping shaping_now(const struct lan *lan);
 void shaping_port(const struct lan_shaping *shaping, const struct member *member, struct shape *ret_out,
 		  struct shape *ret_in);
+/* Of a tunnel's port: `out` leads to the other host. */
+void shaping_tunnel(const struct lan_shaping *shaping, const struct lan *lan,
+		    const struct doc_tunnel *tunnel, struct shape *ret_out, struct shape *ret_in);
 /* In the direction of the names: what a member sends, and what it is sent. */
 void shaping_effective(const struct lan *lan, const struct member *member, struct shape *ret_to,
 		       struct shape *ret_from);

@@ -143,6 +143,9 @@ is_expected_net(const struct daemon *daemon, const struct net_found *found)
 	case NET_BRIDGE:
 		lan = lan_by_id(daemon, found->id);
 		return found->id == NET_CONTROL || (lan && strcmp(lan->uuid, found->uuid) == 0);
+	case NET_TUNNEL:
+	case NET_UPLINK:		/* the set-up has settled those of LANs that are there */
+		return lan_by_id(daemon, found->id);
 	case NET_PORT:
 		return is_expected_port(daemon, found);
 	case NET_NETNS:
@@ -355,6 +358,8 @@ remove_net(struct recover_task *task, const struct net_found *gone, struct vn_er
 
 	switch (gone->kind) {
 	case NET_BRIDGE:
+	case NET_TUNNEL:
+	case NET_UPLINK:
 		status = task->net->ops->lan_down(task->net, gone->id, err);
 		break;
 	case NET_PORT:

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backends/digest.h"
-#include "daemon/shaping.h"
+#include "daemon/ways.h"
 
 static const char *print(struct vn_arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -86,8 +86,9 @@ copy_ports(struct task *task, const struct vnode *vnode)
 			.index = member->index,
 			.ifname = vn_arena_strdup(&task->arena, member->ifname),
 			.mac = member->mac, .addresses = addresses,
-			.n_addresses = member->n_addresses, .mtu = member->lan->mtu,
-			.up = member->up && member->lan->up, .out = out, .in = in };
+			.n_addresses = member->n_addresses, .mtu = lan_mtu(member->lan),
+			.up = member->up && member->lan->up, .out = out, .in = in,
+			.no_arp = ways_is_plain(member->lan->ways) };
 	}
 }
 

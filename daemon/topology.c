@@ -5,6 +5,7 @@
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
 #include "daemon/schedule.h"
+#include "daemon/ways.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -149,6 +150,7 @@ topology_export(const struct topology *topology)
 					    schema_encode(doc_shape_fields, &lan->shape));
 		if (lan->schedule)
 			json_object_set_new(object, "schedule", schedule_export(lan));
+		ways_export(lan, object);
 		json_object_set_new(lans, lan->name, object);
 	}
 	json_object_set_new(document, "vnodes", vnodes);

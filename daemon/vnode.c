@@ -227,7 +227,8 @@ vnode_new(struct daemon *daemon, struct topology *topology, const char *name,
 	  const struct doc_vnode *spec, struct vnode **ret, struct vn_error *err)
 {
 	int64_t hosts = (1ll << (32 - daemon->env.control4.prefix)) - 1; /* last one is the broadcast */
-	int64_t control = spec->control ? lowest_free(daemon, 2, hosts, control_of) : 0;
+	int64_t most = hosts < 2 + CONTROL_VNODES_MAX ? hosts : 2 + CONTROL_VNODES_MAX;
+	int64_t control = spec->control ? lowest_free(daemon, 2, most, control_of) : 0;
 	int64_t range = lowest_free(daemon, 0, IDMAP_RANGES, idmap_of);
 	char uuid[VN_UUID_TEXT];
 	struct vnode *vnode;
@@ -235,6 +236,9 @@ vnode_new(struct daemon *daemon, struct topology *topology, const char *name,
 	if (table_get_text(&topology->vnodes_by_name, name))
 		return vn_fail(err, VN_E_EXISTS, "vnode '%s/%s' exists already", topology->name,
 			       name);
+	if (control < 0 && most < hosts)
+		return vn_fail(err, VN_E_LIMIT, "the control network's bridge has ports for %d vnodes",
+			       CONTROL_VNODES_MAX);
 	if (control < 0)
 		return vn_fail(err, VN_E_LIMIT, "no address is left in control_network %s; choose a "
 			       "larger one in vnoded.conf", daemon->config.control_network);

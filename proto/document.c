@@ -89,6 +89,8 @@ const struct field doc_lan_fields[] = {
 	  .size = sizeof(struct doc_shape) },
 	{ "schedule", "what changes when, by the daemon's clock", FIELD_JSON, 0, AT(doc_lan, schedule),
 	  .fields = doc_entry_fields, .item = FIELD_STRUCT },
+	{ "", "", FIELD_INLINE, 0, AT(doc_lan, ways), .fields = doc_ways_fields,
+	  .size = sizeof(struct doc_ways) },
 	{ 0 }
 };
 
@@ -279,7 +281,7 @@ check_address(struct checks *checks, const struct doc_lan *lan, const char *text
 	if (vn_cidr_parse(text, &cidr, checks->err) < 0)
 		return vn_fail_at(checks->err, path, VN_E_INVALID, "the address cannot be read");
 	width = cidr.family == AF_INET ? 32 : 128;
-	if (cidr.prefix == width && lan->members.count > 1)
+	if (cidr.prefix == width && lan->members.count + lan->ways.tunnels.count > 1)
 		return vn_fail_at(
 			checks->err, path, VN_E_INVALID,
 			"\"%s\" reaches no other member: write the LAN's prefix length, as in /%d",
@@ -367,7 +369,7 @@ check_port_shape(struct checks *checks, const struct doc_lan *lan, const struct 
 	char path[PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/lans/%s/members/%s/shape/from", lan->key, member->key);
-	if (member->shape.from.given && lan->members.count == 2)
+	if (member->shape.from.given && doc_lan_is_link(lan))
 		return vn_fail_at(checks->err, path, VN_E_INVALID,
 				  "a link has two members: use the other member's \"to\"");
 	if (check_shape(checks, &member->shape.from, path) < 0)
@@ -403,7 +405,7 @@ check_schedule(struct checks *checks, const struct doc_lan *lan)
 	char path[PATH_SIZE];
 
 	if (doc_schedule_check(lan->schedule, json_object_get(object, "members"),
-			       lan->members.count == 2, checks->err) == 0)
+			       doc_lan_is_link(lan), checks->err) == 0)
 		return 0;
 	snprintf(path, sizeof(path), "/lans/%s/schedule", lan->key);
 	vn_error_prefix_path(checks->err, path);
@@ -420,6 +422,11 @@ check_lan(struct checks *checks, const struct document *document, const struct d
 
 	snprintf(path, sizeof(path), "/lans/%s/shape", lan->key);
 	result = check_shape(checks, &lan->shape, path);
+	if (result == 0 && doc_ways_check(lan, checks->err) < 0) {
+		snprintf(path, sizeof(path), "/lans/%s", lan->key);
+		vn_error_prefix_path(checks->err, path);
+		result = -1;
+	}
 	for (size_t i = 0; i < lan->members.count && result == 0; i++)
 		result = check_member(checks, document, lan, &members[i], used);
 	if (result == 0)
@@ -445,7 +452,7 @@ check_document(struct checks *checks, const struct document *document)
 	for (size_t i = 0; i < document->lans.count; i++)
 		if (check_lan(checks, document, &lans[i]) < 0)
 			return -1;
-	return 0;
+	return doc_ways_check_all(lans, document->lans.count, checks->err);
 }
 
 int

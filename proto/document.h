@@ -5,6 +5,7 @@
 #include "proto/schedule.h"
 #include "proto/schema.h"
 #include "proto/shape.h"
+#include "proto/ways.h"
 
 enum restart_policy { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
 enum default_route { DEFAULT_CONTROL, DEFAULT_NONE };
@@ -51,6 +52,7 @@ struct doc_lan {
 	struct doc_shape shape;		/* `to` of each member that has none of its own */
 	json_t *schedule;		/* as it was given: array of doc_entry; NULL: none */
 	struct field_array members;	/* struct doc_member */
+	struct doc_ways ways;		/* out of it; in the same object */
 };
 
 struct document {
@@ -70,7 +72,7 @@ extern const struct field doc_member_fields[];	/* without the key */
  * Decodes and checks all that can be known without a host: members exist, no vnode twice in a LAN's
  * map by construction, no address twice in a LAN, no two interfaces of a vnode with one name ("eth0"
  * is refused while `control` is true), no MAC twice, no host port twice, /32 and /128 only alone, no
- * shape that contradicts itself.
+ * shape that contradicts itself, no tunnel to oneself, nothing of the host lent twice.
  * Errors: VN_E_INVALID or VN_E_UNSUPPORTED with the path of the field.
  */
 int document_decode(json_t *object, struct vn_arena *arena, struct document *ret,

@@ -115,6 +115,9 @@ const struct object_field object_fields[] = {
 	{ "lan", "up", "boolean", "false after lan.down" },
 	{ "lan", "shape", "shape?", "of what each member sends that has none of its own" },
 	{ "lan", "members", "member[]", "its vnodes" },
+	{ "lan", "learning", "boolean", "whether it learns who is where" },
+	{ "lan", "uplink", "uplink?", "the port of the host that is lent to it" },
+	{ "lan", "tunnels", "tunnel[]", "its ways to other hosts" },
 	{ "lan", "schedule", "scheduled[]", "what changes when; with lan.get and lan.schedule" },
 	{ "lan", "job", "integer?", "the job that holds it" },
 
@@ -128,6 +131,20 @@ const struct object_field object_fields[] = {
 	{ "scheduled", "fired", "time", "when it was carried out" },
 	{ "scheduled", "late_ms", "number", "so much after it was due" },
 	{ "scheduled", "error", "string", "why it failed" },
+
+	{ "uplink", "device", "string", "of the host" },
+	{ "uplink", "vlan", "integer?", "tag of the VLAN; null for the device as a whole" },
+	{ "uplink", "default_route", "boolean", "whether it may be that of the host's default route" },
+
+	{ "tunnel", "name", "string", "unique among the LAN's members and tunnels" },
+	{ "tunnel", "kind", "string", "gre, egre or vxlan" },
+	{ "tunnel", "remote", "string", "address of the other host" },
+	{ "tunnel", "local", "string?", "of this one; null: the kernel chooses" },
+	{ "tunnel", "key", "integer?", "GRE key or VXLAN network identifier" },
+	{ "tunnel", "port", "integer?", "UDP port of VXLAN" },
+	{ "tunnel", "device", "string", "in the fabric, unless it leads to this host" },
+	{ "tunnel", "to", "shape?", "in force on what comes from the other host" },
+	{ "tunnel", "from", "shape?", "in force on what is sent there, beside the others' \"to\"" },
 
 	{ "member", "vnode", "string", "name of the vnode" },
 	{ "member", "vmid", "integer", "its number" },

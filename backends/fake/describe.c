@@ -78,9 +78,12 @@ describe_bridges(const struct world *world)
 {
 	json_t *section = json_object();
 
-	vn_list_each(struct bridge, bridge, &world->bridges, link)
-		put(section, vn_format("l%lld", (long long)bridge->id),
-		    json_pack("{s:i}", "mtu", (int)bridge->mtu));
+	vn_list_each(struct bridge, bridge, &world->bridges, link) {
+		json_t *object = json_pack("{s:i}", "mtu", (int)bridge->mtu);
+
+		ways_describe(world, bridge, object);
+		put(section, vn_format("l%lld", (long long)bridge->id), object);
+	}
 	return section;
 }
 
@@ -103,9 +106,8 @@ is_shaped(const struct shape *shape)
 	       shape->corrupt > 0 || shape->limit_bytes || shape->limit_packets;
 }
 
-/* A direction that is shaped; an untouched one is not shown. */
-static void
-put_shape(json_t *port, const char *key, const struct shape *shape)
+void
+describe_shape(json_t *port, const char *key, const struct shape *shape)
 {
 	if (is_shaped(shape))
 		json_object_set_new(port, key, json_pack("{s:I, s:I, s:I, s:i, s:f, s:f, s:f, s:f, s:I, "
@@ -131,8 +133,10 @@ describe_ports(const struct world *world)
 
 		if (!port->may_send)
 			json_object_set_new(object, "silenced", json_true());
-		put_shape(object, "out", &port->out);
-		put_shape(object, "in", &port->in);
+		if (port->no_arp)
+			json_object_set_new(object, "no_arp", json_true());
+		describe_shape(object, "out", &port->out);
+		describe_shape(object, "in", &port->in);
 		put(section, vn_format("v%llde%u", (long long)port->vmid, port->index), object);
 	}
 	return section;

@@ -14,6 +14,10 @@ struct bridge {
 	int64_t id;
 	char *uuid;
 	unsigned mtu;
+	bool no_learning;
+	struct uplink_spec uplink;	/* its device is ours to free */
+	struct tunnel_spec *tunnels;
+	unsigned n_tunnels;
 };
 
 struct netns {
@@ -34,7 +38,8 @@ struct port {
 	struct vn_mac mac;
 	struct vn_cidr *addresses;
 	unsigned n_addresses;
-	bool up, may_send;		/* may_send: false on a control port that control_sync left out */
+	bool up, no_arp;
+	bool may_send;			/* false on a control port that control_sync left out */
 	struct shape out, in;
 };
 
@@ -309,6 +314,20 @@ void net_tell_change(struct world *world);
 int fake_net_verify(struct net *self, const struct net_wanted *wanted, struct differences *ret,
 		struct vn_error *err);
 int fake_net_watch(struct net *self, watch_fn *on_change, void *arg, struct vn_error *err);
+
+/* ---- ways out of LANs (ways.c) ---- */
+
+int fake_tunnel_route(struct net *self, const struct tunnel_spec *tunnel, struct tunnel_route *ret,
+		      struct vn_error *err);
+int fake_uplink_check(struct net *self, const struct uplink_spec *uplink, unsigned *ret_mtu,
+		      struct vn_error *err);
+int ways_settle(struct call *call, struct bridge *bridge, const struct lan_spec *lan,
+		struct vn_error *err);
+void ways_free(struct bridge *bridge);
+void ways_describe(const struct world *world, const struct bridge *bridge, json_t *object);
+/* A direction that is shaped; an untouched one is not shown (describe.c). */
+void describe_shape(json_t *object, const char *key, const struct shape *shape);
+
 int fake_forward_reserve(struct net *self, const struct forward_spec *forward,
 			 struct vn_error *err);
 void fake_forward_release(struct net *self, const struct forward_spec *forward);

@@ -128,6 +128,7 @@ lan_up(struct call *call, const struct lan_spec *lan, struct vn_error *err)
 {
 	vn_autofree char *number = vn_format("%lld", (long long)lan->id);
 	struct bridge *bridge = bridge_find(call->world, lan->id);
+	bool is_new = !bridge;
 
 	if (net_check_up(call, err) < 0)
 		return -1;
@@ -142,7 +143,11 @@ lan_up(struct call *call, const struct lan_spec *lan, struct vn_error *err)
 		vn_list_append(&call->world->bridges, &bridge->link);
 	}
 	bridge->mtu = lan->mtu ? lan->mtu : 1500;
-	return 0;
+	if (ways_settle(call, bridge, lan, err) == 0)
+		return 0;
+	if (is_new)
+		bridge_free(bridge);
+	return -1;
 }
 
 static int
@@ -150,7 +155,8 @@ fake_lan_up(struct net *self, const struct lan_spec *lan, struct vn_error *err)
 {
 	struct call call;
 
-	if (call_begin(&call, handle_of(self), "net.lan_up", lan->id, CALL_CHANGES, err) < 0)
+	if (call_begin(&call, handle_of(self), "net.lan_up", lan->id, CALL_CHANGES | CALL_INSIDE,
+		       err) < 0)
 		return -1;
 	return call_end(&call, lan_up(&call, lan, err), err);
 }
@@ -270,6 +276,7 @@ make_port(struct world *world, const struct ns_ref *ns, const struct port_spec *
 	port->mac = spec->mac;
 	port->up = spec->up;
 	port->may_send = true;
+	port->no_arp = spec->no_arp;
 	port->out = spec->out;
 	port->in = spec->in;
 	port->n_addresses = spec->n_addresses;
@@ -470,11 +477,24 @@ find(struct findings *findings, const struct net_found *item, const char *uuid)
 }
 
 static void
+find_bridge(struct findings *found, const struct bridge *bridge)
+{
+	find(found, &(struct net_found){ .kind = NET_BRIDGE, .id = bridge->id, .lan = -1 },
+	     bridge->uuid);
+	for (unsigned i = 0; i < bridge->n_tunnels; i++)
+		find(found, &(struct net_found){ .kind = NET_TUNNEL, .id = bridge->id,
+			.index = bridge->tunnels[i].index, .lan = bridge->id, .up = true },
+		     bridge->uuid);
+	if (bridge->uplink.device)
+		find(found, &(struct net_found){ .kind = NET_UPLINK, .id = bridge->id,
+			.lan = bridge->id, .up = true }, bridge->uuid);
+}
+
+static void
 find_all(struct world *world, struct findings *found)
 {
 	vn_list_each(struct bridge, bridge, &world->bridges, link)
-		find(found, &(struct net_found){ .kind = NET_BRIDGE, .id = bridge->id, .lan = -1 },
-		     bridge->uuid);
+		find_bridge(found, bridge);
 	vn_list_each(struct port, port, &world->ports, link)
 		find(found, &(struct net_found){ .kind = NET_PORT, .id = port->vmid,
 			.index = port->index, .lan = port->lan, .up = port->up }, port->uuid);
@@ -514,6 +534,8 @@ const struct net_ops net_fake = {
 	.missing = fake_missing,
 	.lan_up = fake_lan_up,
 	.lan_down = fake_lan_down,
+	.tunnel_route = fake_tunnel_route,
+	.uplink_check = fake_uplink_check,
 	.namespaces_up = fake_namespaces_up,
 	.namespaces_down = fake_namespaces_down,
 	.ports_up = fake_ports_up,

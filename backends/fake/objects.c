@@ -123,6 +123,7 @@ void
 bridge_free(struct bridge *bridge)
 {
 	vn_list_remove(&bridge->link);
+	ways_free(bridge);
 	free(bridge->uuid);
 	free(bridge);
 }

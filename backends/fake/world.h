@@ -57,6 +57,11 @@ void world_foreign_guest(struct world *world, const char *domain);
 void world_foreign_route(struct world *world, const struct vn_cidr *network);
 /* net.probe finds rates and delays higher by this share (negative: lower) than the ports' shapes say. */
 void world_probe_error(struct world *world, double share);
+/* The host has a network device; its default route may lead through it. */
+void world_device(struct world *world, const char *name, bool has_default_route);
+void world_device_gone(struct world *world, const char *name);
+/* The host has an address: a tunnel to it leads to another LAN of the host. */
+void world_address(struct world *world, const char *address);
 /* No space left: what writes to disk fails with VN_E_LIMIT, free_bytes is 0. */
 void world_disk_full(struct world *world, bool full);
 /* A sentence that `missing` of "compute", "net" or "disk" reports from now on. */

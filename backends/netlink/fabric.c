@@ -23,6 +23,7 @@
 #include "backends/netlink/redirect.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
+#include "backends/netlink/uplink.h"
 #include "backends/nft/nat.h"
 
 void
@@ -115,6 +116,20 @@ fabric_links_read(struct fabric *fabric, struct link **ret, size_t *ret_count, s
 }
 
 int
+fabric_ports_read(struct fabric *fabric, int bridge, struct link **ret, size_t *ret_count,
+		  struct vn_error *err)
+{
+	int result;
+
+	pthread_mutex_lock(&fabric->lock);
+	result = open_socket(fabric, err);
+	if (result == 0)
+		result = links_read_of(fabric->sock, bridge, ret, ret_count, err);
+	pthread_mutex_unlock(&fabric->lock);
+	return result;
+}
+
+int
 fabric_table_read(struct fabric *fabric, int type, const void *header, size_t size, reply_fn *on_reply,
 		  void (*restart)(void *arg), void *arg, struct vn_error *err)
 {
@@ -139,6 +154,12 @@ fabric_redirect_read(struct fabric *fabric, int index, struct redirect *ret, str
 		result = redirect_read(fabric->sock, index, ret, err);
 	pthread_mutex_unlock(&fabric->lock);
 	return result;
+}
+
+int
+fabric_host_socket(struct fabric *fabric, struct nl_sock **ret, struct vn_error *err)
+{
+	return netns_socket(fabric->home, fabric->home, ret, err);
 }
 
 void
@@ -207,12 +228,6 @@ namespace_up(struct fabric *fabric, struct vn_error *err)
 }
 
 /* ---- the uplink ------------------------------------------------------------------------------ */
-
-static int
-host_socket(struct fabric *fabric, struct nl_sock **ret, struct vn_error *err)
-{
-	return netns_socket(fabric->home, fabric->home, ret, err);
-}
 
 static int
 find_uplink(struct fabric *fabric, struct nl_sock *host, struct link *ret, struct vn_error *err)
@@ -408,7 +423,7 @@ fabric_up(struct net *net, struct vn_error *err)
 	struct vn_error ignored;
 	int result;
 
-	if (host_socket(fabric, &host, err) < 0)
+	if (fabric_host_socket(fabric, &host, err) < 0)
 		return -1;
 	result = check_host(fabric, host, &uplink, err);
 	if (result == 0) {
@@ -451,7 +466,7 @@ host_end_down(struct fabric *fabric, struct vn_error *err)
 	struct link uplink;
 	int result;
 
-	if (host_socket(fabric, &host, err) < 0)
+	if (fabric_host_socket(fabric, &host, err) < 0)
 		return -1;
 	result = find_uplink(fabric, host, &uplink, err);
 	if (result < 0 && err->code == VN_E_EXISTS)
@@ -471,7 +486,7 @@ fabric_down(struct net *net, struct vn_error *err)
 	const char *run_dir = fabric->env->run_dir;
 	vn_autofree char *users = vn_format("%s/userns", run_dir);
 
-	if (host_end_down(fabric, err) < 0 || nat_down(fabric->nat, err) < 0 ||
+	if (uplinks_give_back(fabric, err) < 0 || host_end_down(fabric, err) < 0 || nat_down(fabric->nat, err) < 0 ||
 	    inventory_pins(run_dir, "netns", drop_pin, NULL, err) < 0 ||
 	    inventory_pins(run_dir, "userns", drop_pin, NULL, err) < 0 ||
 	    reap_all(fabric, err) < 0)

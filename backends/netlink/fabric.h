@@ -32,6 +32,7 @@ struct fabric {
 	struct nl_sock *sock;		/* inside the fabric; NULL until used */
 	atomic_uint port;		/* its netlink port: what it causes carries that */
 	struct listener listener;		/* loop thread only */
+	pthread_mutex_t ways_lock;	/* one worker at a time makes tunnels and uplinks */
 	atomic_int next_index;		/* for devices made in the fabric, see fabric_new_index() */
 	struct reaper reaper;
 	pthread_mutex_t probe_lock;
@@ -73,6 +74,11 @@ int fabric_table_read(struct fabric *fabric, int type, const void *header, size_
 		      void (*restart)(void *arg), void *arg, struct vn_error *err);
 struct redirect;
 int fabric_redirect_read(struct fabric *fabric, int index, struct redirect *ret, struct vn_error *err);
+/* Those of one bridge. */
+int fabric_ports_read(struct fabric *fabric, int bridge, struct link **ret, size_t *ret_count,
+		      struct vn_error *err);
+/* A socket in the host's own namespace; to be closed with nl_socket_free(). */
+int fabric_host_socket(struct fabric *fabric, struct nl_sock **ret, struct vn_error *err);
 /* Forgets the socket: the namespace it belongs to may be replaced. */
 void fabric_forget(struct fabric *fabric);
 

@@ -14,6 +14,8 @@
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/port.h"
 #include "backends/nft/guard.h"
+#include "backends/netlink/tunnel.h"
+#include "backends/netlink/uplink.h"
 
 struct findings {
 	struct net_found *found;
@@ -46,13 +48,30 @@ lan_of(const struct fabric *fabric, const struct link *links, size_t n_links, in
 	return -1;
 }
 
+/* A way's number of LAN is in its name, but for that of a link between LANs, whose ends may wait. */
+static bool
+take_way(const struct fabric *fabric, const struct link *links, size_t n_links,
+	 const struct link *link, struct net_found *found)
+{
+	found->lan = lan_of(fabric, links, n_links, link->master);
+	found->kind = NET_TUNNEL;
+	if (tunnel_name_parse(link->name, &found->id, &found->index))
+		return true;
+	if (tunnel_name_is_own(link->name)) {
+		found->id = found->lan;
+		return found->id > 0;
+	}
+	found->kind = NET_UPLINK;
+	return uplink_name_parse(link->name, &found->id);
+}
+
 static void
 take_link(struct findings *findings, const struct fabric *fabric, const struct link *links,
 	  size_t n_links, const struct link *link)
 {
 	struct net_found found = { .lan = -1, .up = link->flags & IFF_UP };
 
-	if (!fabric_owns(fabric, link, NULL))
+	if (!way_is_ours(fabric, link, NULL))
 		return;
 	if (lan_name_parse(link->name, &found.id)) {
 		found.kind = NET_BRIDGE;
@@ -61,10 +80,10 @@ take_link(struct findings *findings, const struct fabric *fabric, const struct l
 		found.lan = lan_of(fabric, links, n_links, link->master);
 		/* A control port that the guard overlooks is to be mended. */
 		found.up = found.up && (found.lan != NET_CONTROL || link->group == GUARD_GROUP);
-	} else {
+	} else if (!take_way(fabric, links, n_links, link, &found)) {
 		return;
 	}
-	snprintf(found.uuid, sizeof(found.uuid), "%s", strrchr(link->alias, ':') + 1);
+	snprintf(found.uuid, sizeof(found.uuid), "%s", *link->alias ? strrchr(link->alias, ':') + 1 : "");
 	*append(findings) = found;
 }
 

@@ -27,8 +27,8 @@ number(struct nlattr *from)
 	return from ? nla_get_u32(from) : 0;
 }
 
-static bool
-parse_link(struct nlmsghdr *row, struct link *ret)
+bool
+link_parse(struct nlmsghdr *row, struct link *ret)
 {
 	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { 0 };
 	struct ifinfomsg *header = nlmsg_data(row);
@@ -55,7 +55,7 @@ parse_link(struct nlmsghdr *row, struct link *ret)
 static void
 on_got(void *arg, size_t at, struct nlmsghdr *reply)
 {
-	parse_link(reply, (struct link *)arg + at);
+	link_parse(reply, (struct link *)arg + at);
 }
 
 int
@@ -92,7 +92,7 @@ on_row(void *arg, size_t at, struct nlmsghdr *row)
 		rows->room = rows->room ? 2 * rows->room : 32;
 		rows->links = vn_realloc_array(rows->links, rows->room, sizeof(*rows->links));
 	}
-	if (parse_link(row, &rows->links[rows->n_links]))
+	if (link_parse(row, &rows->links[rows->n_links]))
 		rows->n_links++;
 }
 
@@ -110,6 +110,27 @@ links_read(struct nl_sock *sock, struct link **ret, size_t *ret_count, struct vn
 
 	if (table_read(sock, RTM_GETLINK, &header, sizeof(header), RTEXT_FILTER_SKIP_STATS, on_row,
 		       forget_rows, &rows, err) < 0) {
+		free(rows.links);
+		return -1;
+	}
+	*ret = rows.links;
+	*ret_count = rows.n_links;
+	return 0;
+}
+
+int
+links_read_of(struct nl_sock *sock, int bridge, struct link **ret, size_t *ret_count,
+	      struct vn_error *err)
+{
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC };
+	struct rows rows = { 0 };
+	auto_batch batch = { 0 };
+	struct nl_msg *request = batch_add(&batch, RTM_GETLINK, 0, &header, sizeof(header),
+					   "read the ports of a bridge");
+
+	attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	attr_put_u32(request, IFLA_MASTER, (uint32_t)bridge);
+	if (table_ask(sock, request, on_row, forget_rows, &rows, err) < 0) {
 		free(rows.links);
 		return -1;
 	}

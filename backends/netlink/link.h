@@ -21,8 +21,12 @@ struct link {
 /* Looks `count` devices up by name in one exchange; absent ones get index 0. */
 int links_get(struct nl_sock *sock, const char (*names)[16], size_t count, struct link *links,
 	      struct vn_error *err);
-/* All devices of the namespace; *ret to be freed. */
+/* All devices of the namespace, or those of one bridge (its index); *ret to be freed. */
 int links_read(struct nl_sock *sock, struct link **ret, size_t *ret_count, struct vn_error *err);
+int links_read_of(struct nl_sock *sock, int bridge, struct link **ret, size_t *ret_count,
+		  struct vn_error *err);
+/* Reads one answer; false: it shows no device. */
+bool link_parse(struct nlmsghdr *row, struct link *ret);
 
 /* Asks to create a device of `kind`; close the nest of its data with link_kind_end(). */
 struct link_kind {

@@ -21,6 +21,8 @@
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
 #include "backends/netlink/verify.h"
+#include "backends/netlink/tunnel.h"
+#include "backends/netlink/uplink.h"
 #include "backends/nft/nat.h"
 #include "backends/nft/reserve.h"
 
@@ -62,6 +64,7 @@ close_net(struct net *net)
 	nat_close(fabric->nat);
 	backend_free_strings(fabric->lacking);
 	pthread_mutex_destroy(&fabric->probe_lock);
+	pthread_mutex_destroy(&fabric->ways_lock);
 	pthread_mutex_destroy(&fabric->lock);
 	if (fabric->home >= 0)
 		close(fabric->home);
@@ -83,6 +86,7 @@ open_net(const struct backend_env *env, struct net **ret, struct vn_error *err)
 	fabric->gateway4 = first_host(&env->control4);
 	fabric->gateway6 = first_host(&env->control6);
 	pthread_mutex_init(&fabric->lock, NULL);
+	pthread_mutex_init(&fabric->ways_lock, NULL);
 	pthread_mutex_init(&fabric->probe_lock, NULL);
 	listener_init(&fabric->listener, fabric);
 	atomic_init(&fabric->next_index, random_index());
@@ -214,6 +218,8 @@ const struct net_ops net_linux = {
 	.missing = probe_missing,
 	.lan_up = lan_up,
 	.lan_down = lan_down,
+	.tunnel_route = tunnel_route,
+	.uplink_check = uplink_check,
 	.namespaces_up = namespaces_up,
 	.namespaces_down = namespaces_down,
 	.ports_up = port_up,

@@ -25,6 +25,7 @@
 #include "backends/netlink/shape.h"
 #include "backends/netlink/sysctl.h"
 #include "backends/nft/guard.h"
+#include "backends/netlink/tunnel.h"
 
 void
 port_name(int64_t vmid, unsigned index, char name[static 16])
@@ -347,6 +348,21 @@ is_link_local_lost(const struct work *work, const struct plan *plan, struct vn_c
 	return plan->inner && is_six;
 }
 
+static bool
+has_arp(const struct link *link)
+{
+	return !(link->flags & IFF_NOARP);
+}
+
+static void
+put_arp(struct nl_msg *message, bool is_off)
+{
+	struct ifinfomsg *header = nlmsg_data(nlmsg_hdr(message));
+
+	header->ifi_change |= IFF_NOARP;
+	header->ifi_flags |= is_off ? IFF_NOARP : 0;
+}
+
 static void
 append_inner(struct batch *batch, const struct work *work, const struct plan *plan)
 {
@@ -356,9 +372,10 @@ append_inner(struct batch *batch, const struct work *work, const struct plan *pl
 	struct vn_cidr link_local;
 	struct nl_msg *message;
 
-	if (!is_up || inner->mtu != mtu_of(plan) ||
+	if (!is_up || inner->mtu != mtu_of(plan) || has_arp(inner) == spec->no_arp ||
 	    memcmp(&inner->mac, &spec->mac, sizeof(spec->mac)) != 0) {
 		message = link_change(batch, plan->inner_index, 1, "set up '%s'", spec->ifname);
+		put_arp(message, spec->no_arp);
 		attr_put(message, IFLA_ADDRESS, spec->mac.byte, sizeof(spec->mac.byte));
 		attr_put_u32(message, IFLA_MTU, mtu_of(plan));
 	}
@@ -409,6 +426,16 @@ shape(const struct work *work, bool is_new, struct vn_error *err)
 }
 
 static int
+aim_tunnels(const struct work *work, struct vn_error *err)
+{
+	for (size_t i = 0; i < work->n_plans; i++)
+		if (work->plans[i].spec->no_arp &&
+		    plain_aim(work->fabric, work->plans[i].spec->lan, &work->plans[i].spec->mac, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int
 carry_out(struct work *work, const struct port_spec *ports, struct vn_error *err)
 {
 	auto_batch outer = { 0 };
@@ -421,7 +448,8 @@ carry_out(struct work *work, const struct port_spec *ports, struct vn_error *err
 	if (delete_orphans(work, err) == 0 &&
 	    control_allow(work->fabric, work->ns->vmid, ports, work->n_plans, err) == 0 &&
 	    fabric_send(work->fabric, &outer, err) == 0 && shape(work, true, err) == 0 &&
-	    batch_send(work->sock, &inner, NULL, NULL, err) == 0 && shape(work, false, err) == 0)
+	    aim_tunnels(work, err) == 0 && batch_send(work->sock, &inner, NULL, NULL, err) == 0 &&
+	    shape(work, false, err) == 0)
 		return 0;
 	port_undo(work);
 	return -1;

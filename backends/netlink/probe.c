@@ -15,11 +15,12 @@
 
 #include "backends/netlink/fabric.h"
 #include "backends/netlink/namespace.h"
+#include "backends/netlink/tunnel.h"
 #include "backends/nft/nat.h"
 
 static const struct {
 	const char *kind;
-	int type;			/* RTM_NEWQDISC or RTM_NEWLINK */
+	int type;			/* RTM_NEWQDISC, RTM_NEWLINK or RTM_NEWACTION */
 	const char *module, *use;
 } features[] = {
 	{ "netem",  RTM_NEWQDISC, "sch_netem", "delay, loss and other impairments of links" },
@@ -28,8 +29,12 @@ static const struct {
 	{ "ifb",    RTM_NEWLINK,  "ifb",       "shapes from a vnode to its LAN" },
 	{ "gre",    RTM_NEWLINK,  "ip_gre",    "GRE tunnels between hosts" },
 	{ "gretap", RTM_NEWLINK,  "ip_gre",    "Ethernet-over-GRE tunnels between hosts" },
+	{ "ip6gre", RTM_NEWLINK,  "ip6_gre",   "GRE tunnels between hosts over IPv6" },
+	{ "ip6gretap", RTM_NEWLINK, "ip6_gre", "Ethernet-over-GRE tunnels between hosts over IPv6" },
+	{ "push_eth", RTM_NEWACTION, "act_vlan", "plain GRE tunnels between hosts" },
 	{ "vxlan",  RTM_NEWLINK,  "vxlan",     "VXLAN tunnels between hosts" },
 	{ "vlan",   RTM_NEWLINK,  "8021q",     "VLANs of physical ports" },
+	{ "macvlan", RTM_NEWLINK, "macvlan",   "physical ports lent as a whole" },
 };
 
 static void
@@ -41,6 +46,10 @@ append_feature(struct batch *batch, const char *kind, int type)
 	struct nl_msg *message;
 	struct link_kind nest;
 
+	if (type == RTM_NEWACTION) {
+		plain_try(batch);
+		return;
+	}
 	if (type == RTM_NEWQDISC) {
 		message = batch_add(batch, type, NLM_F_CREATE | NLM_F_REPLACE, &qdisc,
 				    sizeof(qdisc), "try %s", kind);
@@ -69,8 +78,8 @@ sentence(size_t i)
 			 features[i].use, features[i].module, features[i].module);
 }
 
-static int
-check_feature(struct fabric *fabric, const char *kind, const char *path, struct vn_error *err)
+int
+probe_check(struct fabric *fabric, const char *kind, const char *path, struct vn_error *err)
 {
 	vn_autofree char *text = NULL;
 
@@ -90,10 +99,10 @@ probe_shape_check(struct net *net, const struct shape *shape, struct vn_error *e
 		: shape->loss > 0 ? "/loss" : shape->duplicate > 0 ? "/duplicate"
 		: shape->corrupt > 0 ? "/corrupt" : shape->reorder > 0 ? "/reorder" : NULL;
 
-	if (impairment && (check_feature(fabric, "netem", impairment, err) < 0 ||
-			   check_feature(fabric, "tbf", impairment, err) < 0))
+	if (impairment && (probe_check(fabric, "netem", impairment, err) < 0 ||
+			   probe_check(fabric, "tbf", impairment, err) < 0))
 		return -1;
-	return shape->rate_bps ? check_feature(fabric, "tbf", "/rate", err) : 0;
+	return shape->rate_bps ? probe_check(fabric, "tbf", "/rate", err) : 0;
 }
 
 static int
@@ -106,6 +115,13 @@ scratch_socket(struct fabric *fabric, struct nl_sock **ret, struct vn_error *err
 	result = socket_open(ret, err);
 	netns_leave(fabric->home);
 	return result;
+}
+
+/* An action is tried with all its parameters: an old module refuses those it does not know. */
+static bool
+is_lacking(int type, int sys)
+{
+	return type == RTM_NEWACTION ? sys != 0 : sys == ENOENT || sys == EOPNOTSUPP;
 }
 
 static int
@@ -124,7 +140,7 @@ try_features(struct fabric *fabric, struct vn_error *err)
 	nl_socket_free(sock);
 	fabric->lacking = vn_alloc_array(1, sizeof(*fabric->lacking));
 	for (size_t i = 0; i < VN_COUNT(features); i++)
-		if (batch.items[i].sys == ENOENT || batch.items[i].sys == EOPNOTSUPP) {
+		if (is_lacking(features[i].type, batch.items[i].sys)) {
 			add_sentence(&fabric->lacking, &count, sentence(i));
 			atomic_fetch_or(&fabric->lacks, 1u << i);
 		}

@@ -29,7 +29,7 @@
 #define MANY 12				/* ports, from which on the whole table is read */
 
 struct target {				/* one port */
-	const struct port_shape *spec;
+	const struct shape *out_shape, *in_shape;
 	struct link port, ifb;
 	char name[16], ifb_name[16];
 	int ifb_index;			/* of the IFB that is there or is to be made; 0: none */
@@ -358,8 +358,8 @@ append_target(struct batch *batch, struct shaping *shaping, struct target *targe
 	unsigned mtu = target->port.mtu;
 	bool is_new = !target->ifb.index;
 
-	qdisc_chain_make(&target->spec->out, mtu, &target->want_out);
-	qdisc_chain_make(&target->spec->in, mtu, &target->want_in);
+	qdisc_chain_make(target->out_shape, mtu, &target->want_out);
+	qdisc_chain_make(target->in_shape, mtu, &target->want_in);
 	if (target->want_in.count && is_new)
 		append_ifb(batch, shaping, target);
 	else if (!is_new)
@@ -430,18 +430,20 @@ compare(const struct shaping *shaping, struct vn_error *err)
 }
 
 int
-shape_ports(struct net *net, const struct port_shape *ports, size_t count, struct vn_error *err)
+shape_devices(struct fabric *fabric, const struct device_shape *devices, size_t count,
+	      struct vn_error *err)
 {
-	struct shaping shaping = { .fabric = fabric_of(net), .count = count };
+	struct shaping shaping = { .fabric = fabric, .count = count };
 	vn_autofree struct target *targets = vn_alloc_array(count + 1, sizeof(*targets));
 	vn_autofree struct target *was = vn_alloc_array(count + 1, sizeof(*was));
 	auto_batch batch = { 0 };
 
 	shaping.targets = targets;
 	for (size_t i = 0; i < count; i++) {
-		targets[i].spec = &ports[i];
-		port_name(ports[i].vmid, ports[i].index, targets[i].name);
-		ifb_name(ports[i].vmid, ports[i].index, targets[i].ifb_name);
+		targets[i].out_shape = &devices[i].out;
+		targets[i].in_shape = &devices[i].in;
+		memcpy(targets[i].name, devices[i].name, sizeof(targets[i].name));
+		memcpy(targets[i].ifb_name, devices[i].ifb, sizeof(targets[i].ifb_name));
 	}
 	if (count == 0)
 		return 0;
@@ -459,4 +461,18 @@ shape_ports(struct net *net, const struct port_shape *ports, size_t count, struc
 	memcpy(targets, was, count * sizeof(*was));
 	undo(&shaping);
 	return -1;
+}
+
+int
+shape_ports(struct net *net, const struct port_shape *ports, size_t count, struct vn_error *err)
+{
+	vn_autofree struct device_shape *devices = vn_alloc_array(count + 1, sizeof(*devices));
+
+	for (size_t i = 0; i < count; i++) {
+		port_name(ports[i].vmid, ports[i].index, devices[i].name);
+		ifb_name(ports[i].vmid, ports[i].index, devices[i].ifb);
+		devices[i].out = ports[i].out;
+		devices[i].in = ports[i].in;
+	}
+	return shape_devices(fabric_of(net), devices, count, err);
 }

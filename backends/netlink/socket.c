@@ -372,15 +372,13 @@ read_once(struct nl_sock *sock, struct nl_msg *request, struct reading *reading,
 }
 
 int
-table_read(struct nl_sock *sock, int type, const void *header, size_t size, uint32_t ext_mask,
-	   reply_fn *on_reply, void (*restart)(void *arg), void *arg, struct vn_error *err)
+table_ask(struct nl_sock *sock, struct nl_msg *request, reply_fn *on_reply,
+	  void (*restart)(void *arg), void *arg, struct vn_error *err)
 {
 	struct reading reading = { .on_reply = on_reply, .arg = arg };
-	struct nl_msg *request = message_new(type, NLM_F_DUMP, header, size);
 	int result = -1;
 
-	if (ext_mask)
-		attr_put_u32(request, IFLA_EXT_MASK, ext_mask);
+	nlmsg_hdr(request)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	for (int tries = 0; tries < READ_TRIES; tries++) {
 		if (tries > 0)
 			restart(arg);
@@ -388,6 +386,19 @@ table_read(struct nl_sock *sock, int type, const void *header, size_t size, uint
 		if (result < 0 || !reading.torn)
 			break;
 	}
+	return result;
+}
+
+int
+table_read(struct nl_sock *sock, int type, const void *header, size_t size, uint32_t ext_mask,
+	   reply_fn *on_reply, void (*restart)(void *arg), void *arg, struct vn_error *err)
+{
+	struct nl_msg *request = message_new(type, NLM_F_DUMP, header, size);
+	int result;
+
+	if (ext_mask)
+		attr_put_u32(request, IFLA_EXT_MASK, ext_mask);
+	result = table_ask(sock, request, on_reply, restart, arg, err);
 	nlmsg_free(request);
 	return result;
 }

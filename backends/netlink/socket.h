@@ -82,6 +82,13 @@ int batch_send(struct nl_sock *sock, struct batch *batch, reply_fn *on_reply, vo
 int table_read(struct nl_sock *sock, int type, const void *header, size_t size, uint32_t ext_mask,
 	       reply_fn *on_reply, void (*restart)(void *arg), void *arg, struct vn_error *err);
 
+/*
+ * The same with a request of the caller's, which belongs to a batch that is not sent: for tables that
+ * the kernel filters by attributes.
+ */
+int table_ask(struct nl_sock *sock, struct nl_msg *request, reply_fn *on_reply,
+	      void (*restart)(void *arg), void *arg, struct vn_error *err);
+
 /* Raises a failure of libnl itself (`code` is one of its negative numbers). */
 int vn_fail_nl(struct vn_error *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -392,6 +392,7 @@ main(void)
 	add_cases(suite, many_cases);
 	add_cases(suite, probe_cases);
 	add_cases(suite, verify_cases);
+	add_cases(suite, way_cases);
 	srunner_add_suite(runner, conform_suite(&rig));
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

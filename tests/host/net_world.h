@@ -79,4 +79,4 @@ struct net_case {
 	int times;
 };
 extern const struct net_case net_cases[], nat_cases[], many_cases[], probe_cases[], guard_cases[],
-			     verify_cases[], route_cases[], address_cases[];
+			     verify_cases[], route_cases[], address_cases[], way_cases[];

@@ -128,7 +128,8 @@ def check_objects(page, tables):
 		if row.get("field"):
 			fields.setdefault(row["object"], set()).add(row["field"])
 	shown = {"vnode": "vnode", "lan": "lan", "member": "member", "image": "image", "job_full": "job",
-		 "event": "event", "host": "host", "interface": "interface", "exit": "exit", "topology": "topology"}
+		 "event": "event", "host": "host", "interface": "interface", "exit": "exit", "topology": "topology",
+		 "tunnel": "tunnel"}
 	for name, term in shown.items():
 		text = page.description("OBJECTS", term)
 		for field in sorted(fields.get(name, ())):

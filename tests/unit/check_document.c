@@ -43,6 +43,17 @@ static const char *const good[] = {
 	"{'topology':'t','vnodes':{'a':{'forwards':[{'host':1,'guest':2},{'host':1,'guest':2,"
 	"'protocol':'udp'},{'host':2,'guest':2,'address':'127.0.0.1'},{'host':2,'guest':2,"
 	"'address':'127.0.0.2'}]}}}",
+	TWO "'lans':{'l':{'members':{'a':{'address':'10.0.0.1/24','shape':{'to':{'rate':'1Mbit'}}}},"
+	    "'tunnels':{'west':{'kind':'gre','remote':'192.0.2.1','key':0,'shape':{'to':{'delay':"
+	    "'1ms'}}}}}}}",
+	TWO "'lans':{'l':{'learning':false,'uplink':{'device':'eth3','vlan':100,'default_route':true},"
+	    "'members':{'a':{}},'tunnels':{'east':{'kind':'vxlan','remote':'fd00::2','local':'fd00::1',"
+	    "'key':16777215,'port':8472},'west':{'kind':'egre','remote':'192.0.2.1'}}},"
+	    "'m':{'uplink':{'device':'eth3','vlan':101},'members':{'a':{'shape':{'from':{'rate':"
+	    "'1Mbit'}}}}},'n':{'uplink':{'device':'eth4'}}}}",
+	/* The two ends of a link between LANs of one host. */
+	TWO "'lans':{'l':{'tunnels':{'t':{'kind':'vxlan','local':'127.0.0.1','remote':'127.0.0.2','key':1}}},"
+	    "'m':{'tunnels':{'t':{'kind':'vxlan','local':'127.0.0.2','remote':'127.0.0.1','key':1}}}}}",
 };
 
 START_TEST(a_good_document_encodes_as_it_was)
@@ -175,6 +186,54 @@ static const struct {
 	  "/lans/l/members/b/mac", "used already at /lans/l/members/a/mac" },
 	{ TWO "'lans':{'l':{'members':{'a':{'mac':'03:00:00:00:00:0a'}}}}}",
 	  "/lans/l/members/a/mac", "group" },
+#define UPLINK(uplink) TWO "'lans':{'l':{'uplink':{" uplink "}}}}"
+	{ UPLINK(""), "/lans/l/uplink/device", "missing" },
+	{ UPLINK("'device':'a/b'"), "/lans/l/uplink/device", "name of a network device" },
+	{ UPLINK("'device':'sixteen-letters-'"), "/lans/l/uplink/device", "name of a network device" },
+	{ UPLINK("'device':'eth3','vlan':0"), "/lans/l/uplink/vlan", "at least 1" },
+	{ UPLINK("'device':'eth3','vlan':5000"), "/lans/l/uplink/vlan", "at most 4094" },
+	{ TWO "'lans':{'l':{'uplink':{'device':'eth3'}},'m':{'uplink':{'device':'eth3'}}}}",
+	  "/lans/m/uplink", "lent already at /lans/l/uplink" },
+	{ TWO "'lans':{'l':{'uplink':{'device':'eth3','vlan':7}},'m':{'uplink':{'device':'eth3'}}}}",
+	  "/lans/m/uplink", "lent already at /lans/l/uplink" },
+	{ TWO "'lans':{'l':{'uplink':{'device':'eth3','vlan':7}},'m':{'uplink':{'device':'eth3','vlan':"
+	  "7}}}}", "/lans/m/uplink", "lent already at /lans/l/uplink" },
+#define TUNNEL(fields) TWO "'lans':{'l':{'members':{'a':{}},'tunnels':{'t':{" fields "}}}}}"
+	{ TUNNEL("'remote':'192.0.2.1'"), "/lans/l/tunnels/t/kind", "missing" },
+	{ TUNNEL("'kind':'ipip','remote':'192.0.2.1'"), "/lans/l/tunnels/t/kind", "expected one of" },
+	{ TUNNEL("'kind':'egre'"), "/lans/l/tunnels/t/remote", "missing" },
+	{ TUNNEL("'kind':'egre','remote':'host'"), "/lans/l/tunnels/t/remote", "expected an address" },
+	{ TUNNEL("'kind':'egre','remote':'239.1.1.1'"), "/lans/l/tunnels/t/remote", "one host" },
+	{ TUNNEL("'kind':'egre','remote':'::'"), "/lans/l/tunnels/t/remote", "one host" },
+	{ TUNNEL("'kind':'egre','remote':'192.0.2.1','local':'fd00::1'"), "/lans/l/tunnels/t/local",
+	  "IPv4 address" },
+	{ TUNNEL("'kind':'egre','remote':'fd00::1','local':'fd00:0::1'"), "/lans/l/tunnels/t/remote",
+	  "a tunnel to oneself" },
+	{ TUNNEL("'kind':'egre','remote':'192.0.2.1','key':4294967296"), "/lans/l/tunnels/t/key",
+	  "at most 4294967295" },
+	{ TUNNEL("'kind':'egre','remote':'192.0.2.1','port':1"), "/lans/l/tunnels/t/port", "no ports" },
+	{ TUNNEL("'kind':'vxlan','remote':'192.0.2.1'"), "/lans/l/tunnels/t/key", "VXLAN needs" },
+	{ TUNNEL("'kind':'vxlan','remote':'192.0.2.1','key':16777216"), "/lans/l/tunnels/t/key",
+	  "at most 16777215" },
+	{ TUNNEL("'kind':'vxlan','remote':'192.0.2.1','key':1,'shape':{'from':{}}"),
+	  "/lans/l/tunnels/t/shape/from", "other member's \"to\"" },
+	{ TUNNEL("'kind':'vxlan','remote':'192.0.2.1','key':1,'shape':{'to':{'reorder':'1%'}}"),
+	  "/lans/l/tunnels/t/shape/to/reorder", "needs a delay" },
+	{ TWO "'lans':{'l':{'members':{'a':{'shape':{'from':{}}}},'tunnels':{'t':{'kind':'egre',"
+	  "'remote':'192.0.2.1'}}}}}", "/lans/l/members/a/shape/from", "other member's \"to\"" },
+	{ TWO "'lans':{'l':{'members':{'a':{}},'tunnels':{'a':{'kind':'egre','remote':'192.0.2.1'}}}}}",
+	  "/lans/l/tunnels/a", "a member of that name" },
+	{ TWO "'lans':{'l':{'members':{'a':{},'b':{}},'tunnels':{'t':{'kind':'gre','remote':"
+	  "'192.0.2.1'}}}}}", "/lans/l/tunnels/t/kind", "use egre or vxlan" },
+	{ TWO "'lans':{'l':{'tunnels':{'t':{'kind':'egre','remote':'192.0.2.1','key':7},'u':{'kind':"
+	  "'egre','remote':'192.0.2.1','key':7}}}}}", "/lans/l/tunnels/u",
+	  "those of /lans/l/tunnels/t" },
+	{ TWO "'lans':{'l':{'tunnels':{'t':{'kind':'vxlan','remote':'192.0.2.1','key':7}}},'m':{'tunnels':"
+	  "{'u':{'kind':'vxlan','remote':'192.0.2.9','key':7,'port':4789}}}}}", "/lans/m/tunnels/u",
+	  "those of /lans/l/tunnels/t" },
+	{ TWO "'lans':{'l':{'tunnels':{'t':{'kind':'egre','local':'127.0.0.1','remote':'127.0.0.2'},'u':"
+	  "{'kind':'egre','local':'127.0.0.2','remote':'127.0.0.1'}}}}}", "/lans/l/tunnels/u",
+	  "a tunnel to oneself" },
 };
 
 START_TEST(a_bad_document_is_refused_at_its_path_with_a_reason)
@@ -190,6 +249,39 @@ START_TEST(a_bad_document_is_refused_at_its_path_with_a_reason)
 	ck_assert_str_eq(err.path, bad[_i].path);
 	ck_assert_msg(strstr(err.text, bad[_i].says), "%s: '%s'", bad[_i].text, err.text);
 	ck_assert_ptr_null(document.topology);
+	json_decref(object);
+}
+END_TEST
+
+/* The kernel's bound, with what counts as a port. */
+START_TEST(a_lan_has_as_many_ports_as_a_bridge)
+{
+	json_t *vnodes = json_object(), *members = json_object(), *object, *lan;
+
+	for (int i = 0; i < 1022 + _i; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%d", i);
+		json_object_set_new(vnodes, name, json_object());
+		json_object_set_new(members, name, json_object());
+	}
+	lan = json_pack("{so s{s{ss ss}}}", "members", members, "tunnels", "t", "kind", "egre", "remote",
+			"192.0.2.1");
+	object = json_pack("{ss so s{so}}", "topology", "t", "vnodes", vnodes, "lans", "l", lan);
+	for (int uplink = 0; uplink < 2; uplink++) {
+		vn_autoarena arena = { 0 };
+		struct vn_error err = { 0 };
+		struct document document = { 0 };
+		int result = document_decode(object, &arena, &document, &err);
+
+		ck_assert_int_eq(result, _i + uplink ? -1 : 0);
+		if (result < 0) {
+			ck_assert_int_eq(err.code, VN_E_LIMIT);
+			ck_assert_str_eq(err.path, "/lans/l/members");
+			ck_assert_ptr_nonnull(strstr(err.text, "at most 1023"));
+		}
+		json_object_set_new(lan, "uplink", json_pack("{ss}", "device", "eth3"));
+	}
 	json_decref(object);
 }
 END_TEST
@@ -212,23 +304,26 @@ START_TEST(presets_of_a_vnode_are_set)
 }
 END_TEST
 
-START_TEST(a_lan_of_four_thousand_members_decodes)
+START_TEST(four_thousand_members_in_four_lans_decode)
 {
-	json_t *vnodes = json_object(), *members = json_object(), *object;
+	json_t *vnodes = json_object(), *lans = json_object(), *object;
 	vn_autoarena arena = { 0 };
 	struct vn_error err = { 0 };
 	struct document document = { 0 };
 
 	for (int i = 0; i < 4000; i++) {
-		char name[16];
+		char name[16], lan[16];
 
 		snprintf(name, sizeof(name), "n%d", i);
+		snprintf(lan, sizeof(lan), "l%d", i / 1000);
 		json_object_set_new(vnodes, name, json_object());
-		json_object_set_new(members, name, json_pack("{so}", "address",
-			json_sprintf("10.%d.%d.1/8", 1 + i / 250, i % 250)));
+		if (i % 1000 == 0)
+			json_object_set_new(lans, lan, json_pack("{s{}}", "members"));
+		json_object_set_new(json_object_get(json_object_get(lans, lan), "members"), name,
+			json_pack("{so}", "address",
+				  json_sprintf("10.%d.%d.1/8", 1 + i / 250, i % 250)));
 	}
-	object = json_pack("{ss so s{s{so}}}", "topology", "t", "vnodes", vnodes, "lans", "l",
-			   "members", members);
+	object = json_pack("{ss so so}", "topology", "t", "vnodes", vnodes, "lans", lans);
 	ck_assert_msg(document_decode(object, &arena, &document, &err) == 0, "%s", err.text);
 	ck_assert_uint_eq(document.vnodes.count, 4000);
 	json_decref(object);
@@ -243,7 +338,8 @@ main(void)
 	tcase_add_loop_test(tcase, a_good_document_encodes_as_it_was, 0, VN_COUNT(good));
 	tcase_add_loop_test(tcase, a_bad_document_is_refused_at_its_path_with_a_reason, 0,
 			    VN_COUNT(bad));
+	tcase_add_loop_test(tcase, a_lan_has_as_many_ports_as_a_bridge, 0, 2);
 	tcase_add_test(tcase, presets_of_a_vnode_are_set);
-	tcase_add_test(tcase, a_lan_of_four_thousand_members_decodes);
+	tcase_add_test(tcase, four_thousand_members_in_four_lans_decode);
 	return run_tcase("document", tcase);
 }

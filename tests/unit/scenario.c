@@ -15,6 +15,11 @@
 #define EMPTY "{\"document\":{\"topology\":\"pair\",\"dns\":[\"192.0.2.1\"],\"vnodes\":{" \
 	"\"b\":{\"vcpus\":1}},\"lans\":{\"side\":{\"members\":{\"b\":{\"address\":" \
 	"\"10.2.0.2/24\"}}}}},\"prune\":true}"
+#define WAYS_BEFORE ",\"uplink\":{\"device\":\"eth3\",\"vlan\":7},\"tunnels\":{" \
+	"\"west\":{\"kind\":\"vxlan\",\"remote\":\"192.0.2.1\",\"key\":7}}"
+#define WAYS_AFTER ",\"mtu\":1400,\"learning\":false,\"uplink\":{\"device\":\"eth3\",\"vlan\":8}," \
+	"\"tunnels\":{\"west\":{\"kind\":\"vxlan\",\"remote\":\"192.0.2.2\",\"key\":7,\"shape\":{\"to\":" \
+	"{\"rate\":\"1Mbit\"}}},\"east\":{\"kind\":\"egre\",\"remote\":\"192.0.2.3\"}}"
 #define SECOND_URL "http://images/second"
 #define THIRD_URL  "http://images/third"
 
@@ -74,6 +79,19 @@ pair(struct lab *lab)
 {
 	ask(lab, "topology.apply", APPLY);
 	ck_assert_str_eq(lab_observed(lab, "pair/a"), "running");
+}
+
+static void
+host_port(struct lab *lab)
+{
+	world_device(lab->world, "eth3", false);
+}
+
+static void
+pair_with_ways(struct lab *lab)
+{
+	host_port(lab);
+	ask(lab, "topology.apply", PAIR("", A_MEMBER, WAYS_BEFORE) "}");
 }
 
 static void
@@ -191,6 +209,10 @@ const struct scenario scenarios[] = {
 	{ "apply mtu", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000") "}", WHOLE },
 	{ "apply shape", pair, "topology.apply", PAIR("", A_MEMBER, ",\"mtu\":9000,\"shape\":"
 	  "{\"rate\":\"1Mbit\",\"loss\":\"1%\"}") "}", WHOLE },
+	{ "apply new ways", host_port, "topology.apply", PAIR("", A_MEMBER, WAYS_BEFORE) "}", WHOLE },
+	{ "apply ways", pair_with_ways, "topology.apply", PAIR("", A_MEMBER, WAYS_AFTER) "}", WHOLE },
+	{ "apply ways gone", pair_with_ways, "topology.apply", APPLY, WHOLE },
+	{ "delete ways", pair_with_ways, "topology.delete", "{\"topology\":\"pair\"}", FORWARD },
 	{ "apply routes", pair, "topology.apply", PAIR(",\"routes\":[{\"to\":\"10.9.0.0/16\",\"via\":"
 	  "\"10.1.0.2\",\"metric\":7}]", A_MEMBER, "") "}", WHOLE },
 	{ "apply address", pair, "topology.apply", PAIR("", "\"a\":{\"address\":\"10.1.0.7/24\","
