@@ -232,6 +232,14 @@ uplink_down(const struct meddling *m)
 	return true;
 }
 
+/* Someone sets what is set already. */
+static bool
+uplink_touch(const struct meddling *m)
+{
+	(void)m;
+	return true;
+}
+
 static const struct {
 	char letter;			/* v: port, l: LAN, n: namespaces, f: forward, d: disk, g: guest, u: uplink */
 	const char *deed;
@@ -247,7 +255,7 @@ static const struct {
 	{ 'f', "del", forward_del }, { 'f', "guest", forward_guest }, { 'f', "new", forward_new },
 	{ 'd', "unmount", disk_unmount }, { 'd', "mount", disk_mount },
 	{ 'g', "hide", guest_hide },
-	{ 'u', "down", uplink_down },
+	{ 'u', "down", uplink_down }, { 'u', "touch", uplink_touch },
 };
 
 bool
