@@ -19,12 +19,13 @@
 #include "proto/base/units.h"
 
 enum kind {
-	KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_LEVEL,
-	KIND_COUNT, KIND_SIZE, KIND_TIME,
+	KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_NETWORKS, KIND_LEVEL,
+	KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_SWITCH,
 };
 
 static const char *const kind_words[] = {
-	"text", "name", "path", "IPv4 network", "IPv6 network", "level", "count", "size", "time",
+	"text", "name", "path", "IPv4 network", "IPv6 network", "networks", "level", "count", "size", "time",
+	"yes or no",
 };
 
 #define OPTIONAL 1u			/* an empty value is none */
@@ -70,6 +71,10 @@ static const struct key keys[] = {
 	    "Control network of all vnodes"),
 	KEY("control_network6", control_network6, KIND_NETWORK6, OPTIONAL, "",
 	    "The same for IPv6; empty: a /64 below fd00::/8 made from the installation's uuid"),
+	KEY("control_isolation", control_isolation, KIND_SWITCH, 0, "no",
+	    "Whether vnodes are kept from each other on the control network"),
+	KEY("control_nat_except", control_nat_except, KIND_NETWORKS, OPTIONAL, "",
+	    "Networks that see the vnodes' own control addresses"),
 	KEY("default_backend", default_backend, KIND_NAME, RELOAD, "lxc",
 	    "Backend of vnodes that name none"),
 	KEY("default_image", default_image, KIND_NAME, OPTIONAL | RELOAD, "",
@@ -149,8 +154,9 @@ is_text(const struct key *key)
 	return key->kind <= KIND_LEVEL;
 }
 
+/* spare: bits that the prefix must leave to hosts. */
 static int
-check_network(const char *text, int family, struct vn_error *err)
+check_network(const char *text, int family, unsigned spare, struct vn_error *err)
 {
 	unsigned bits = family == AF_INET ? 32 : 128, prefix;
 	unsigned char byte[16];
@@ -158,7 +164,7 @@ check_network(const char *text, int family, struct vn_error *err)
 	bool has_host_bits = false;
 
 	if (sscanf(text, "%45[^/]/%3u%c", address, &prefix, &rest) != 2
-	    || inet_pton(family, address, byte) != 1 || prefix == 0 || prefix > bits - 2)
+	    || inet_pton(family, address, byte) != 1 || prefix == 0 || prefix > bits - spare)
 		return vn_fail(err, VN_E_INVALID, "expected a network such as \"%s\", "
 			       "got \"%.60s\"",
 			       family == AF_INET ? "198.18.0.0/16" : "fd12:3456:789a::/64", text);
@@ -167,6 +173,29 @@ check_network(const char *text, int family, struct vn_error *err)
 	if (has_host_bits)
 		return vn_fail(err, VN_E_INVALID, "\"%.60s\" is no network: bits behind the "
 			       "prefix are set", text);
+	return 0;
+}
+
+bool
+config_next_network(const char **at, char ret[static CONFIG_NETWORK_TEXT])
+{
+	size_t length;
+
+	*at += strspn(*at, ", \t");
+	length = strcspn(*at, ", \t");
+	snprintf(ret, CONFIG_NETWORK_TEXT, "%.*s", (int)length, *at);
+	*at += length;
+	return length > 0;
+}
+
+static int
+check_networks(const char *text, struct vn_error *err)
+{
+	char network[CONFIG_NETWORK_TEXT];
+
+	while (config_next_network(&text, network))
+		if (check_network(network, strchr(network, ':') ? AF_INET6 : AF_INET, 0, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -184,15 +213,17 @@ check_text(const struct key *key, const char *text, struct vn_error *err)
 		return vn_fail(err, VN_E_INVALID, "expected a path that begins with \"/\", "
 			       "got \"%.60s\"", text);
 	case KIND_NETWORK4:
-		return check_network(text, AF_INET, err);
+		return check_network(text, AF_INET, 2, err);
 	case KIND_NETWORK6:
-		return check_network(text, AF_INET6, err);
+		return check_network(text, AF_INET6, 2, err);
+	case KIND_NETWORKS:
+		return check_networks(text, err);
 	case KIND_LEVEL:
 		if (log_level_find(text, &level))
 			return 0;
 		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, "
 			       "got \"%.60s\"", text);
-	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME:
+	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME: case KIND_SWITCH:
 		break;
 	}
 	return *text ? 0 : vn_fail(err, VN_E_INVALID, "expected a text");
@@ -229,6 +260,15 @@ print_number(const struct key *key, uint64_t number, char text[static VN_QUANTIT
 }
 
 static int
+read_switch(const char *text, uint64_t *ret, struct vn_error *err)
+{
+	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+		return vn_fail(err, VN_E_INVALID, "expected yes or no, got \"%.60s\"", text);
+	*ret = *text == 'y';
+	return 0;
+}
+
+static int
 read_number(const struct key *key, const char *text, uint64_t *ret, struct vn_error *err)
 {
 	char least[VN_QUANTITY_TEXT], most[VN_QUANTITY_TEXT];
@@ -251,6 +291,8 @@ read_number(const struct key *key, const char *text, uint64_t *ret, struct vn_er
 static int
 set(struct config *config, const struct key *key, const char *text, struct vn_error *err)
 {
+	if (key->kind == KIND_SWITCH)
+		return read_switch(text, number_at(key, config), err);
 	if (!is_text(key))
 		return read_number(key, text, number_at(key, config), err);
 	if (!*text && key->flags & OPTIONAL) {

@@ -21,6 +21,8 @@ struct config {
 	const char *import_dir;		/* files that a client may name; NULL: none */
 	const char *control_network;	/* "198.18.0.0/16" */
 	const char *control_network6;	/* NULL: fd00::/8 prefix made from the instance's uuid */
+	uint64_t control_isolation;	/* 0 or 1 */
+	const char *control_nat_except;	/* see config_next_network(); NULL: none */
 	const char *default_backend;	/* "lxc" */
 	const char *default_image;	/* NULL: none */
 	const char *log_level;		/* error warning info debug */
@@ -61,6 +63,9 @@ int config_read(struct config *config, const char *path, struct vn_error *err);
 /* Sets one key from the command line ("key=value"). Errors: VN_E_INVALID. */
 int config_set(struct config *config, const char *assignment, struct vn_error *err);
 void config_fini(struct config *config);
+#define CONFIG_NETWORK_TEXT 64
+/* Cuts the next network out of a list, from *at on; false at its end. */
+bool config_next_network(const char **at, char ret[static CONFIG_NETWORK_TEXT]);
 /* The key table as JSON [{key, kind, preset, help, reload}], for the man page's test. */
 json_t *config_describe(void);
 /* Takes over from `fresh` the keys that may change while running (SIGHUP); names of changed keys that

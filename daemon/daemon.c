@@ -141,6 +141,27 @@ choose_networks(struct daemon *daemon, struct vn_error *err)
 	return 0;
 }
 
+/* Networks that vnodes go to with their own address; the configuration has checked them. */
+static void
+choose_exceptions(struct daemon *daemon)
+{
+	const char *at = daemon->config.control_nat_except;
+	size_t room = at ? strlen(at) / 2 + 1 : 0;
+	struct vn_cidr *networks = vn_arena_alloc(&daemon->config.arena, (room + 1) * sizeof(*networks));
+	char text[CONFIG_NETWORK_TEXT];
+
+	daemon->env.nat_except = networks;
+	while (at && config_next_network(&at, text)) {
+		char *slash = strchr(text, '/');
+		struct vn_cidr *network = &networks[daemon->env.n_nat_except++];
+
+		*slash = '\0';
+		network->family = strchr(text, ':') ? AF_INET6 : AF_INET;
+		network->prefix = (uint8_t)atoi(slash + 1);
+		inet_pton(network->family, text, network->byte);
+	}
+}
+
 static int
 fill_env(struct daemon *daemon, struct vn_error *err)
 {
@@ -150,7 +171,8 @@ fill_env(struct daemon *daemon, struct vn_error *err)
 		.instance = daemon->instance, .state_dir = config->state_dir,
 		.run_dir = config->run_dir, .libexec_dir = config->libexec_dir,
 		.libvirt_uri = config->libvirt_uri, .fabric = config->fabric,
-		.nft_table = config->nft_table };
+		.nft_table = config->nft_table, .control_isolation = config->control_isolation };
+	choose_exceptions(daemon);
 	return choose_networks(daemon, err);
 }
 

@@ -25,6 +25,8 @@ static const char *const objects[] = {
 	"map inet $T any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }",
 	"map inet $T at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }",
 	"map inet $T at6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }",
+	"set inet $T except4 { type ipv4_addr; flags interval; }",
+	"set inet $T except6 { type ipv6_addr; flags interval; }",
 };
 
 static const char *const chains[][2] = {
@@ -32,6 +34,7 @@ static const char *const chains[][2] = {
 	{ "guard",    "{ type filter hook prerouting priority -300; policy accept; }" },
 	{ "inward",   "{ type nat hook prerouting priority -100; policy accept; }" },
 	{ "local",    "{ type nat hook output priority -100; policy accept; }" },
+	{ "between",  "{ type filter hook forward priority 0; policy accept; }" },
 	{ "silence",  "{ type filter hook output priority 0; policy accept; }" },
 	{ "outward",  "{ type nat hook postrouting priority 100; policy accept; }" },
 };
@@ -50,8 +53,14 @@ static const char *const rules[] = {
 	"silence oifname \"$U\" icmpv6 type nd-redirect drop",
 	"outward oifname \"$U\" ct status dnat ip saddr { 127.0.0.0/8, $4 } masquerade",
 	"outward oifname \"$U\" ct status dnat ip6 saddr $6 masquerade",
-	"outward oifname != { \"$U\", \"lo\" } ip saddr $4 masquerade",
-	"outward oifname != { \"$U\", \"lo\" } ip6 saddr $6 masquerade",
+	"outward oifname != { \"$U\", \"lo\" } ip saddr $4 ip daddr != @except4 masquerade",
+	"outward oifname != { \"$U\", \"lo\" } ip6 saddr $6 ip6 daddr != @except6 masquerade",
+};
+
+/* From vnode to vnode through the host: what the guard in the fabric keeps apart would meet here. */
+static const char *const isolation[] = {
+	"between iifname \"$U\" oifname \"$U\" ct status dnat accept",
+	"between iifname \"$U\" oifname \"$U\" drop",
 };
 
 /* Appends a template with its $ names filled in. */
@@ -79,6 +88,48 @@ add_filled(struct commands *commands, const struct nat *nat, const char *templat
 }
 
 static void
+add_rules(struct commands *commands, const struct nat *nat, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		commands_add(commands, "add rule inet %s ", nat->env->nft_table);
+		add_filled(commands, nat, list[i]);
+	}
+}
+
+/* A set of intervals takes no network that lies in another one. */
+static bool
+is_covered(const struct backend_env *env, size_t at)
+{
+	const struct vn_cidr *one = &env->nat_except[at];
+
+	for (size_t i = 0; i < env->n_nat_except; i++) {
+		const struct vn_cidr *other = &env->nat_except[i];
+
+		if (i != at && vn_cidr_overlap(one, other) &&
+		    (other->prefix < one->prefix || (other->prefix == one->prefix && i < at)))
+			return true;
+	}
+	return false;
+}
+
+static void
+add_exceptions(struct commands *commands, const struct nat *nat)
+{
+	const struct backend_env *env = nat->env;
+	char text[VN_CIDR_TEXT];
+
+	commands_add(commands, "flush set inet %s except4\nflush set inet %s except6\n", env->nft_table,
+		     env->nft_table);
+	for (size_t i = 0; i < env->n_nat_except; i++) {
+		if (is_covered(env, i))
+			continue;
+		vn_cidr_print(&env->nat_except[i], text);
+		commands_add(commands, "add element inet %s except%d { %s }\n", env->nft_table,
+			     env->nat_except[i].family == AF_INET ? 4 : 6, text);
+	}
+}
+
+static void
 add_all(struct commands *commands, const struct nat *nat)
 {
 	const char *table = nat->env->nft_table;
@@ -91,10 +142,10 @@ add_all(struct commands *commands, const struct nat *nat)
 		commands_add(commands, "add chain inet %s %s %s\n", table, chains[i][0], chains[i][1]);
 		commands_add(commands, "flush chain inet %s %s\n", table, chains[i][0]);
 	}
-	for (size_t i = 0; i < VN_COUNT(rules); i++) {
-		commands_add(commands, "add rule inet %s ", table);
-		add_filled(commands, nat, rules[i]);
-	}
+	add_exceptions(commands, nat);
+	add_rules(commands, nat, rules, VN_COUNT(rules));
+	if (nat->env->control_isolation)
+		add_rules(commands, nat, isolation, VN_COUNT(isolation));
 }
 
 /* ---- ownership ------------------------------------------------------------------------------- */

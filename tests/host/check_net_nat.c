@@ -192,6 +192,72 @@ START_TEST(nat_to_outside)
 }
 END_TEST
 
+START_TEST(some_networks_see_the_vnodes)
+{
+	struct vn_cidr except[] = { cidr("203.0.113.0/25"), cidr("203.0.113.0/24"), cidr("203.0.112.0/24"),
+				    cidr("2001:db8::/64"), cidr("203.0.113.0/24") };
+
+	connect_outside();
+	bring_up_two();
+	ck_assert_int_eq(ping(1, "203.0.113.2"), 0);
+	env.nat_except = except;
+	env.n_nat_except = VN_COUNT(except);
+	for (int i = 0; i < 2; i++)
+		check_ok(net_linux.host_up(net, &err));
+	/* the outside knows no way back, and then it does */
+	ck_assert_int_ne(ping(1, "203.0.113.2"), 0);
+	ck_assert_int_ne(ping(1, "2001:db8::2"), 0);
+	ck_assert_int_eq(shell(OUT "sh -c 'ip route add 198.18.0.0/16 via 203.0.113.1; "
+			       "ip route add fd11:2222:3333:4444::/64 via 2001:db8::1'"), 0);
+	ck_assert_int_eq(ping(1, "203.0.113.2"), 0);
+	ck_assert_int_eq(ping(1, "2001:db8::2"), 0);
+	/* all else is translated as before */
+	ck_assert_int_eq(shell(OUT "sh -c 'ip addr add 192.0.2.2/32 dev lo; ip route del 198.18.0.0/16'; "
+			       "ip route add 192.0.2.2 via 203.0.113.2"), 0);
+	ck_assert_int_eq(ping(1, "192.0.2.2"), 0);
+	env.n_nat_except = 0;
+	check_ok(net_linux.host_up(net, &err));
+	ck_assert_int_eq(ping(1, "203.0.113.2"), 0);
+}
+END_TEST
+
+START_TEST(isolated_vnodes_meet_by_forwards_only)
+{
+	struct forward_spec f[2];
+
+	connect_outside();
+	bring_up_two();
+	check_pings();
+	env.control_isolation = true;
+	check_ok(net_linux.host_up(net, &err));
+	ck_assert_int_ne(ping(2, "198.18.0.2"), 0);
+	ck_assert_int_ne(ping(2, "fd11:2222:3333:4444::2"), 0);
+	/* nor through the host */
+	ck_assert_int_eq(shell(INSIDE "sh -c 'ip route add 198.18.0.2/32 via 198.18.0.1; "
+			       "ip route add fd11:2222:3333:4444::2/128 via fd11:2222:3333:4444::1'", 2), 0);
+	ck_assert_int_eq(shell(INSIDE "sh -c 'ip route add 198.18.0.3/32 via 198.18.0.1; "
+			       "ip route add fd11:2222:3333:4444::3/128 via fd11:2222:3333:4444::1'", 1), 0);
+	ck_assert_int_ne(ping(2, "198.18.0.2"), 0);
+	ck_assert_int_ne(ping(2, "fd11:2222:3333:4444::2"), 0);
+	ck_assert_int_eq(ping(2, "198.18.0.1"), 0);
+	ck_assert_int_eq(ping(2, "fd11:2222:3333:4444::1"), 0);
+	ck_assert_int_eq(ping(2, "203.0.113.2"), 0);
+	ck_assert_int_eq(ping(2, "2001:db8::2"), 0);
+	f[0] = forward_to(&one, IPPROTO_TCP, 2201);
+	f[1] = forward_to(&one, IPPROTO_UDP, 2201);
+	forward_all(f, 2);
+	serve(1, "TCP6-LISTEN:7,fork,reuseaddr,ipv6only=0");
+	serve(1, "UDP6-RECVFROM:7,fork,ipv6only=0");
+	check_ways("TCP", 2201);
+	check_ways("UDP", 2201);
+	end_servers();
+	env.control_isolation = false;
+	check_ok(net_linux.host_up(net, &err));
+	ck_assert_int_eq(ping(2, "198.18.0.2"), 0);
+	ck_assert_int_eq(ping(2, "fd11:2222:3333:4444::2"), 0);
+}
+END_TEST
+
 START_TEST(forwards_are_exact)
 {
 	struct forward_spec f[2], changed;
@@ -297,6 +363,8 @@ const struct net_case nat_cases[] = {
 	{ "forwards", &forwards_reach, 1 },
 	{ "udp", &forwards_udp, 1 },
 	{ "nat", &nat_to_outside, 1 },
+	{ "except", &some_networks_see_the_vnodes, 1 },
+	{ "isolated", &isolated_vnodes_meet_by_forwards_only, 1 },
 	{ "exact", &forwards_are_exact, 1 },
 	{ "taken", &ports_of_other_programs_are_refused, (int)VN_COUNT(programs) },
 	{ "reservations", &reservations, 1 },

@@ -59,6 +59,8 @@ START_TEST(presets_are_those_of_the_header)
 	ck_assert_ptr_null(b.config.import_dir);
 	ck_assert_ptr_null(b.config.default_image);
 	ck_assert_ptr_null(b.config.control_network6);
+	ck_assert_ptr_null(b.config.control_nat_except);
+	ck_assert_uint_eq(b.config.control_isolation, 0);
 	ck_assert_int_eq(b.config.event_keep, 100000);
 	ck_assert_uint_eq(b.config.max_output_bytes, 32u << 20);
 	ck_assert_uint_eq(b.config.grace_ns, 10000000000u);
@@ -76,11 +78,14 @@ START_TEST(a_file_is_read_with_comments_and_white_space)
 	bench_open(&b);
 	ck_assert_msg(read_text(&b, "# a comment\n\n  event_keep=500  # kept\n\tgrace =  2.5s\r\n"
 				"libvirt_uri = lxc:///#system\ncontrol_network6 = fd12::/64\n"
+				"control_isolation = yes\ncontrol_nat_except = 10.0.0.0/8, fd00::/8\n"
 				"import_dir = /srv/images") == 0, "%s", b.err.text);
 	ck_assert_int_eq(b.config.event_keep, 500);
 	ck_assert_uint_eq(b.config.grace_ns, 2500000000u);
 	ck_assert_str_eq(b.config.libvirt_uri, "lxc:///#system");
 	ck_assert_str_eq(b.config.control_network6, "fd12::/64");
+	ck_assert_uint_eq(b.config.control_isolation, 1);
+	ck_assert_str_eq(b.config.control_nat_except, "10.0.0.0/8, fd00::/8");
 	ck_assert_str_eq(b.config.import_dir, "/srv/images");
 	ck_assert_int_eq(b.config.job_keep, 10000);
 	bench_close(&b);
@@ -107,6 +112,10 @@ END_TEST
 static const struct {
 	const char *text, *error;
 } refusals[] = {
+	{ "control_isolation = on",     "control_isolation: expected yes or no, got \"on\"" },
+	{ "control_nat_except = 10.0.0.0/8, 10.1.0.0/33", "got \"10.1.0.0/33\"" },
+	{ "control_nat_except = 10.0.0.1/8", "\"10.0.0.1/8\" is no network" },
+	{ "control_nat_except = fd00::/8 10.0.0.0", "got \"10.0.0.0\"" },
 	{ "event_kep = 5",              ":1: no key \"event_kep\"; the nearest is \"event_keep\"" },
 	{ "\n\nimage_limits = 5GiB",    ":3: no key \"image_limits\"; the nearest is \"image_limit\"" },
 	{ "event_keep",                 ":1: expected \"key = value\", got \"event_keep\"" },
