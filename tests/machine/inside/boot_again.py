@@ -1,6 +1,6 @@
 """The machine was switched off in good order with a lab running: without a hand the lab is there again."""
 from lab.world import run
-from machine import RING, boot_id, load, ping_all, show, states, vnodectl
+from machine import RING, boot_id, load, ping_all, show, states, verify, vnodectl
 
 
 def case_it_is_another_boot(m):
@@ -40,3 +40,7 @@ def case_nothing_failed(m):
 def case_the_halted_one_boots_with_its_links(m):
 	vnodectl("boot", "r5")
 	ping_all(m.client(), load(RING))
+
+
+def case_verify_is_clean(m):
+	return verify()

@@ -6,7 +6,7 @@ moment: after so many events of the apply, at the first vnode that runs, or righ
 import os
 
 from lab.world import domains, star
-from machine import RING, STATE, load, ping_all, states
+from machine import RING, STATE, load, ping_all, states, verify
 
 WAVE = star(8, name="wave")
 
@@ -41,6 +41,10 @@ def case_ring_came_back(m):
 	found = {name: state for name, state in states(c).items() if name.startswith("r")}
 	assert found == {f"r{i}": "running" for i in range(1, 7)}, found
 	return f"{ping_all(c, load(RING))} pings answered"
+
+
+def case_verify_is_clean(m):
+	return verify()
 
 
 def case_no_job_and_nothing_else_is_left(m):

@@ -7,7 +7,7 @@ import time
 
 from lab.client import PATIENCE
 from lab.world import guest_inits, inits_of, run
-from machine import RING, load, ping_all, show, states, vnodectl
+from machine import CONFIGURATION, RING, add_image, load, ping_all, show, states, verify, vnodectl
 
 NAMES = [f"r{i}" for i in range(1, 7)]
 STAYS = "the configuration stays as it was"
@@ -55,8 +55,7 @@ def case_info(m):
 
 
 def case_image_add(m):
-	with open("/opt/machine/busybox.sha256") as file:
-		vnodectl("image", "add", "busybox", "/opt/machine/busybox.tar.gz", "--sha256", file.read().split()[0])
+	add_image(m.client())
 	assert "busybox" in vnodectl("image", "list")
 
 
@@ -71,6 +70,10 @@ def case_apply_ring(m):
 
 def case_pings(m):
 	return f"{ping_all(m.client(), load(RING))} answered"
+
+
+def case_verify_is_clean(m):
+	return verify()
 
 
 def case_exec(m):
@@ -259,22 +262,27 @@ def case_a_hung_daemon_is_replaced(m):
 
 def case_reload(m):
 	"""By systemctl and by a signal: what the file says counts then, and a bad file changes nothing."""
-	was, path = main_pid(), "/etc/vnoded/vnoded.conf"
+	was = main_pid()
 	plain = {"name": "plain", "wait": True}
+	with open(CONFIGURATION) as file:
+		text = file.read()
+
+	def write(line):
+		with open(CONFIGURATION, "w") as file:
+			file.write(text + line)
+
 	assert m.client().refused("vnode.create", **plain).path == "/image"
 	try:
-		with open(path, "w") as file:
-			file.write("default_image = busybox\n")
+		write("default_image = busybox\n")
 		run("systemctl", "reload", "vnoded.service")
 		said_by_vnoded("read the configuration again")
-		with open(path, "w") as file:
-			file.write("default_image = ../busybox\n")
+		write("default_image = ../busybox\n")
 		os.kill(was, signal.SIGHUP)
 		said_by_vnoded(STAYS)
 		m.client().call("vnode.create", **plain)
 		m.client().change("vnode.destroy", vnode="plain")
 	finally:
-		os.unlink(path)
+		write("")
 		run("systemctl", "reload", "vnoded.service")
 	assert main_pid() == was
 
@@ -310,6 +318,7 @@ def case_bootvnodes_starts_and_stops_the_lab(m):
 	run("systemctl", "start", "bootvnodes.service")
 	assert states(m.client()) == dict.fromkeys(NAMES, "running")
 	ping_all(m.client(), load(RING))
+	verify()
 
 
 def case_the_journal_is_quiet(m):

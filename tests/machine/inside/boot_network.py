@@ -9,7 +9,7 @@ import subprocess
 
 import wire
 from lab.world import run
-from machine import load, ping_all, states, vnodectl
+from machine import add_image, load, ping_all, states, verify, vnodectl
 
 SHAPED = {
 	"topology": "shaped",
@@ -63,6 +63,7 @@ def percent(share):
 def case_nothing_is_missing(m):
 	info = m.client().call("host.info")
 	assert not info["missing"], info["missing"]
+	add_image(m.client())
 	with open("/opt/machine/shaped.json", "w") as file:
 		json.dump(SHAPED, file)
 	vnodectl("apply", "/opt/machine/shaped.json")
@@ -97,6 +98,7 @@ def case_every_field_is_in_the_kernel(m):
 	shape("link", "loss=1%", "loss_correlation=25%")
 	check_netem(chain(device(m, "link", "a"))["netem2:"],
 		    loss_gemodel={"p": .01 * .75, "r": .99 * .75, "1-h": 1, "1-k": 0})
+	verify()
 	shape("link", "delay=250us")
 	found = chain(device(m, "link", "a"))
 	assert found["netem2:"]["delay"]["delay"] == 0.00025 and set(found) == {"tbf1:", "netem2:"}, found
@@ -219,6 +221,7 @@ def case_lan_members_have_a_side_each(m):
 	shape("hall", "delay=30ms", member=("--member", "b", "--from"), clear=False)
 	assert set(chain("i" + device(m, "hall", "a")[1:])) == {"tbf1:", "netem2:"}
 	assert set(chain(device(m, "hall", "b"))) == {"tbf1:", "netem2:"}
+	verify()
 	sent = {way: send(m, "hall", *way) for way in ("ab", "ac", "ba", "cb", "ca", "bc")}
 	for way in "ab", "ac":
 		assert is_share(sent[way].lost(), .4), (way, sent[way].lost())
@@ -227,6 +230,19 @@ def case_lan_members_have_a_side_each(m):
 	for way in "ab", "cb":
 		assert min(sent[way].delays) >= 30, way
 	assert sent["bc"].median() < sent["cb"].median()
+
+
+def case_verify_sees_and_mends(m):
+	"""What someone else does to netem and to a port is told by field, and mended."""
+	port = device(m, "hall", "b")
+	fabric("tc", "qdisc", "change", "dev", port, "parent", "1:1", "handle", "2:", "netem", "delay", "70ms")
+	fabric("ip", "link", "set", device(m, "hall", "c"), "down")
+	said = vnodectl("verify", status=1)
+	assert "delay" in said and "shaped/b" in said and "shaped/c" in said, said
+	vnodectl("verify", "--repair")
+	verify()
+	assert chain(port)["netem2:"]["delay"]["delay"] == .03
+	return said.strip()
 
 
 def case_shapes_go_without_a_trace(m):
@@ -250,5 +266,6 @@ def case_examples(m):
 			continue
 		vnodectl("apply", f"{folder}/{name}")
 		notes.append(f"{name}: {ping_all(m.client(), document)} pings")
+		verify()
 		vnodectl("delete", document["topology"])
 	return ", ".join(notes)

@@ -4,6 +4,8 @@ The kernel's command line names the boot. Cases of a boot run in the order of it
 build on what an earlier one left.
 """
 import importlib
+import inspect
+import ipaddress
 import json
 import os
 import re
@@ -17,6 +19,7 @@ from lab.world import run
 SOCKET = "/run/vnoded/vnoded.sock"
 RING = "/etc/vnoded/topologies/ring.json"
 STATE = "/var/lib/vnoded"
+CONFIGURATION = "/etc/vnoded/vnoded.conf"
 NOTES = "/opt/machine/notes.json"		# what one boot tells the next
 
 # The files with the cases of each boot, and when the power goes in the end of its last one: after so many
@@ -26,6 +29,8 @@ BOOTS = {
 	"cut-early": (["boot_cut"], 1), "cut-middle": (["boot_cut"], 8),
 	"cut-committed": (["boot_cut"], "running"), "cut-answered": (["boot_cut"], "answer"),
 	"last": (["boot_last"], None),
+	# Parts that need nothing of what another boot has left.
+	"network": (["boot_network"], None), "lab": (["boot_lab"], None), "guest": (["boot_guest"], None),
 }
 
 
@@ -88,19 +93,36 @@ def vnodectl(*words, user=None, status=0):
 	return done.stdout + done.stderr
 
 
+def verify():
+	"""The kernel, nftables, the mounts and libvirt have what vnoded wants, each port and parameter."""
+	return vnodectl("verify").strip()
+
+
 def states(client):
 	return {row["name"]: row["observed"] for row in client.list().values()}
 
 
+def addresses_of(member):
+	addresses = member["address"] if isinstance(member["address"], list) else [member["address"]]
+	return [ipaddress.ip_interface(address) for address in addresses]
+
+
 def pairs(document):
-	"""Each member of each LAN with the addresses of the next one."""
+	"""Each member of each LAN with those addresses of the next one that are in a network of its own."""
 	for lan in document["lans"].values():
 		members = list(lan["members"].items())
-		for at, (name, _) in enumerate(members):
-			other, member = members[(at + 1) % len(members)]
-			addresses = member["address"] if isinstance(member["address"], list) else [member["address"]]
-			for address in addresses:
-				yield name, other, address.split("/")[0]
+		for at, (name, member) in enumerate(members):
+			other, target = members[(at + 1) % len(members)]
+			for address in addresses_of(target):
+				if any(address.ip in own.network for own in addresses_of(member)):
+					yield name, other, str(address.ip)
+
+
+def add_image(client):
+	"""The image of the tests, where no other boot has added it."""
+	if "busybox" not in [row["name"] for row in client.call("image.list")["images"]]:
+		with open("/opt/machine/busybox.sha256") as file:
+			vnodectl("image", "add", "busybox", "/opt/machine/busybox.tar.gz", "--sha256", file.read().split()[0])
 
 
 def ping_all(client, document, without=()):
@@ -140,7 +162,8 @@ def main():
 		machine = Machine(port, moment)
 		for module in modules:
 			for name, case in list(vars(module).items()):
-				if name.startswith("case_") and case.__module__ == module.__name__:
+				if inspect.isfunction(case) and name.startswith("case_") and \
+						case.__module__ == module.__name__:
 					run_case(machine, case)
 		machine.notes["boot_id"] = boot_id()
 		machine.notes.save()
