@@ -1,5 +1,5 @@
 /*
- * libarchive, and nothing of it beyond this file. Two readers in a row: the first only undoes the
+ * Two of libarchive's readers in a row: the first (plain.c, on a thread of its own) only undoes the
  * compression, the second reads tar from it. Between them passes the plain stream, which is how
  * trailing garbage and a missing end of archive are noticed; libarchive alone ignores both.
  *
@@ -13,7 +13,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,15 +22,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "backends/disk/apart.h"
 #include "backends/disk/files.h"
+#include "backends/disk/flush.h"
+#include "backends/disk/plain.h"
 #include "backends/disk/unpack_check.h"
 #include "backends/disk/whiteout.h"
 #include "proto/base/mem.h"
 
-#define BUFFER_SIZE (256 * 1024)
 #define HOLE_SIZE 4096u			/* zeros of so many bytes are left out */
 #define DISK_FLAGS                                                                                 \
 	(ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL \
@@ -46,13 +45,13 @@ struct unpack {
 	int fd;				/* the archive file */
 	int folder;			/* `into`, for its file system */
 	uint64_t size;			/* its bytes */
-	char *buffer;
-	struct archive *raw, *tar, *disk;
-	const char *chunk;		/* what the tar reader was given last; owned by raw */
+	struct plain *plain;
+	struct flush *flush;
+	struct vn_error err;		/* of plain; code VN_OK: none */
+	struct archive *tar, *disk;
+	const char *chunk;		/* what the tar reader was given last; owned by plain */
 	size_t chunk_size;
 	uint64_t given;			/* bytes it was given in all */
-	unsigned long crc;		/* of these, where the file is a gzip one */
-	bool is_gzip;
 	struct layer layer;
 	struct unpacked result;
 };
@@ -89,76 +88,20 @@ vn_fail_archive(struct vn_error *err, struct archive *archive, enum vn_code code
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* The first reader's input: the file. Also what counts progress and notices a cancel. */
-static la_ssize_t
-read_file(struct archive *archive, void *arg, const void **ret)
-{
-	struct unpack *unpack = arg;
-	ssize_t size;
-
-	if (is_cancelled(unpack)) {
-		archive_set_error(archive, ECANCELED, "cancelled");
-		return -1;
-	}
-	size = read(unpack->fd, unpack->buffer, BUFFER_SIZE);
-	if (size < 0) {
-		archive_set_error(archive, errno, "%s", strerror(errno));
-		return -1;
-	}
-	__atomic_fetch_add(unpack->progress_bytes, (uint64_t)size, __ATOMIC_RELAXED);
-	*ret = unpack->buffer;
-	return size;
-}
-
-/* The second reader's input: the plain stream. */
+/* The tar reader's input: the plain stream. */
 static la_ssize_t
 read_plain(struct archive *archive, void *arg, const void **ret)
 {
 	struct unpack *unpack = arg;
-	const void *data;
-	size_t size;
-	la_int64_t offset;
-	int result = archive_read_data_block(unpack->raw, &data, &size, &offset);
+	int result = plain_next(unpack->plain, &unpack->chunk, &unpack->chunk_size, &unpack->err);
 
-	if (result == ARCHIVE_EOF)
-		return 0;
-	if (result != ARCHIVE_OK) {
-		archive_set_error(archive, archive_errno(unpack->raw), "%s",
-				  archive_error_string(unpack->raw));
-		return -1;
-	}
-	unpack->chunk = data;
-	unpack->chunk_size = size;
-	unpack->given += size;
-	if (unpack->is_gzip)
-		unpack->crc = crc32_z(unpack->crc, data, size);
-	*ret = data;
-	return (la_ssize_t)size;
-}
-
-/* A filter that libarchive could only run as a program counts as missing: we start none. */
-static int
-open_filters(struct unpack *unpack, struct vn_error *err)
-{
-	struct archive_entry *entry;
-	int result;
-
-	if (archive_read_support_filter_gzip(unpack->raw) != ARCHIVE_OK
-	    || archive_read_support_filter_xz(unpack->raw) != ARCHIVE_OK
-	    || archive_read_support_filter_zstd(unpack->raw) != ARCHIVE_OK
-	    || archive_read_support_filter_bzip2(unpack->raw) != ARCHIVE_OK
-	    || archive_read_support_format_raw(unpack->raw) != ARCHIVE_OK)
-		return vn_fail_archive(err, unpack->raw, VN_E_UNSUPPORTED, "this libarchive");
-	if (archive_read_open(unpack->raw, unpack, NULL, read_file, NULL) != ARCHIVE_OK)
-		return vn_fail_archive(err, unpack->raw, VN_E_INVALID, "open the archive");
-	result = archive_read_next_header(unpack->raw, &entry);
-	if (result == ARCHIVE_EOF)
-		return vn_fail(err, VN_E_INVALID, "the archive is empty");
-	if (result != ARCHIVE_OK)
-		return vn_fail_archive(err, unpack->raw, VN_E_INVALID, "read the archive");
-	unpack->is_gzip = archive_filter_code(unpack->raw, 0) == ARCHIVE_FILTER_GZIP;
-	unpack->crc = crc32_z(0, NULL, 0);
-	return 0;
+	if (result < 0)
+		archive_set_error(archive, EINVAL, "%s", unpack->err.text);
+	if (result <= 0)
+		return result;
+	unpack->given += unpack->chunk_size;
+	*ret = unpack->chunk;
+	return (la_ssize_t)unpack->chunk_size;
 }
 
 static int
@@ -174,22 +117,6 @@ static bool
 is_zero(const char *data, size_t size)
 {
 	return size == 0 || (data[0] == '\0' && memcmp(data, data + 1, size - 1) == 0);
-}
-
-/*
- * libarchive leaves gzip's own check sum alone. Here it is compared where the file is one gzip stream,
- * which its length tells; of several in a row only the image's digest is proof.
- */
-static int
-check_gzip(const struct unpack *unpack, struct vn_error *err)
-{
-	uint32_t trailer[2];		/* CRC, length modulo 2^32; little-endian */
-
-	if (!unpack->is_gzip || pread(unpack->fd, trailer, sizeof(trailer), (off_t)unpack->size - 8) != 8
-	    || le32toh(trailer[1]) != (uint32_t)unpack->given
-	    || le32toh(trailer[0]) == (uint32_t)unpack->crc)
-		return 0;
-	return vn_fail(err, VN_E_INVALID, "the archive is damaged: gzip's check sum differs");
 }
 
 /*
@@ -213,9 +140,7 @@ check_rest(struct unpack *unpack, struct vn_error *err)
 				       "something follows the end of the archive");
 	if (size < 0)
 		return vn_fail_archive(err, unpack->tar, VN_E_INVALID, "read the archive's end");
-	if ((uint64_t)archive_filter_bytes(unpack->raw, -1) != unpack->size)
-		return vn_fail(err, VN_E_INVALID, "something follows the compressed data");
-	return check_gzip(unpack, err);
+	return 0;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -235,6 +160,7 @@ count_bytes(struct unpack *unpack, uint64_t size, struct vn_error *err)
 	uint64_t used = 0;
 
 	unpack->result.bytes += size;
+	flush_note(unpack->flush, size);
 	if (limits->bytes && unpack->result.bytes > limits->bytes)
 		return vn_fail(err, VN_E_INVALID, "the image is larger than %llu bytes when unpacked: "
 			       "raise image_unpacked_limit if it is meant to be",
@@ -404,9 +330,12 @@ unpack_inside(void *arg, struct vn_error *err)
 	uselocale(locale);
 	if (enter_folder(unpack->into, err) == 0
 	    && layer_begin(&unpack->layer, err) == 0
-	    && open_filters(unpack, err) == 0
+	    && plain_open(unpack->fd, unpack->size, unpack->cancelled, unpack->progress_bytes,
+			  &unpack->plain, err) == 0
 	    && open_tar(unpack, err) == 0)
 		result = copy_entries(unpack, err);
+	if (unpack->err.code != VN_OK)	/* whatever came of it */
+		*err = unpack->err;
 	/* Closing sets the times and modes of folders, which had to wait for their contents. */
 	if (result == 0 && archive_write_close(unpack->disk) != ARCHIVE_OK)
 		result = fail_write(unpack, ".", err);
@@ -414,9 +343,9 @@ unpack_inside(void *arg, struct vn_error *err)
 	layer_fini(&unpack->layer);
 	if (result == 0)
 		snprintf(unpack->result.format, sizeof(unpack->result.format), "%s, %s",
-			 archive_format_name(unpack->tar), archive_filter_name(unpack->raw, 0));
+			 archive_format_name(unpack->tar), plain_filter(unpack->plain));
 	archive_read_free(unpack->tar);
-	archive_read_free(unpack->raw);
+	plain_close(unpack->plain);
 	archive_write_free(unpack->disk);
 	uselocale(LC_GLOBAL_LOCALE);
 	freelocale(locale);
@@ -445,13 +374,12 @@ unpack_archive(const struct unpack_spec *spec, const struct unpack_limits *limit
 	       const bool *cancelled, uint64_t *progress_bytes, struct unpacked *ret,
 	       struct vn_error *err)
 {
-	vn_autofree char *buffer = vn_alloc(BUFFER_SIZE);
 	struct unpack unpack = {
 		.into = spec->into, .limits = limits, .cancelled = cancelled,
-		.progress_bytes = progress_bytes, .buffer = buffer,
+		.progress_bytes = progress_bytes,
 		.layer = { .bases = spec->bases, .n_bases = spec->n_bases },
 	};
-	vn_autoclose int fd = -1, folder = open(spec->into, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	vn_autoclose int fd = -1, folder = open(spec->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int result;
 
 	if (folder < 0)
@@ -460,13 +388,14 @@ unpack_archive(const struct unpack_spec *spec, const struct unpack_limits *limit
 		return -1;
 	unpack.fd = fd;
 	unpack.folder = folder;
-	unpack.raw = archive_read_new();
 	unpack.tar = archive_read_new();
 	unpack.disk = archive_write_disk_new();
-	if (!unpack.raw || !unpack.tar || !unpack.disk)
+	if (!unpack.tar || !unpack.disk)
 		abort();
 	archive_write_disk_set_options(unpack.disk, DISK_FLAGS);
+	unpack.flush = flush_open(folder);
 	result = apart_run(unpack_inside, &unpack, err);
+	flush_close(unpack.flush);
 	if (result < 0 && limits->storage_used)
 		__atomic_sub_fetch(limits->storage_used, unpack.result.bytes, __ATOMIC_RELAXED);
 	if (result < 0)

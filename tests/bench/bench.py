@@ -23,8 +23,9 @@ import time
 
 sys.dont_write_bytecode = True
 tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(tests, "host"))
+sys.path[:0] = [os.path.join(tests, "host"), os.path.join(tests, "bench")]
 from accuracy import Bench  # noqa: E402
+from images import images  # noqa: E402
 from lab.world import BASE, Build, Daemon, World, inits_of  # noqa: E402
 
 IGNORES_TERM = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000 & wait $!; done"]
@@ -418,7 +419,7 @@ def verify(build, rounds=5):
 
 
 PARTS = {"requests": requests, "schedule": schedule, "restart": restart, "idle": idle, "exits": exits, "bring_up": bring_up,
-	 "accuracy": accuracy, "links": links, "verify": verify}
+	 "images": lambda build: images(build, heading, say), "accuracy": accuracy, "links": links, "verify": verify}
 
 
 def main():

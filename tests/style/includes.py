@@ -33,7 +33,7 @@ LIBRARIES = [
     (r"nftables/.*", ["backends/nft/", "tests/"]),
     (r"curl/.*", ["backends/disk/fetch"]),
     (r"archive(_entry)?\.h", ["backends/disk/", "tests/"]),
-    (r"zlib\.h", ["backends/disk/unpack.c"]),
+    (r"zlib\.h", ["backends/disk/plain.c"]),
     (r"sqlite3\.h", ["daemon/store", "tests/"]),
     (r"event2/.*", ["daemon/loop.c"]),
     (r"systemd/.*", ["daemon/", "tests/"]),

@@ -18,7 +18,7 @@ CONFIG = """
 daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
-	access_log off; default_type application/octet-stream;
+	access_log {log}; default_type application/octet-stream;
 	client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
 	uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
 	server {{ listen 127.0.0.1:{port}; root {root}; }}
@@ -39,13 +39,13 @@ def answers(port):
 
 
 @contextlib.contextmanager
-def nginx(root, folder):
-	"""nginx for a folder; gives its port."""
+def nginx(root, folder, log="off"):
+	"""nginx for a folder; gives its port. log: a file with a line a request."""
 	os.makedirs(folder, exist_ok=True)
 	port = free_port()
 	path = os.path.join(folder, "nginx.conf")
 	with open(path, "w") as file:
-		file.write(CONFIG.format(folder=folder, root=root, port=port))
+		file.write(CONFIG.format(folder=folder, root=root, port=port, log=log))
 	process = subprocess.Popen(["nginx", "-p", folder, "-c", path, "-e", os.path.join(folder, "error.log")],
 				   stdin=subprocess.DEVNULL)
 	try:
