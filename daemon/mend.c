@@ -10,6 +10,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/steps.h"
 #include "daemon/verify.h"
+#include "daemon/ways.h"
 
 int
 mend_network(struct task *task, struct vn_error *err)
@@ -44,8 +45,7 @@ mend_lost_bridges(const struct daemon *daemon, const struct net_found *found, si
 	*ret = vn_arena_alloc(arena, count * sizeof(**ret));
 	vn_list_each(struct lan, lan, &daemon->model->lans, link)
 		if (!lan->lock.holder && !daemon->torn_down && !has_bridge(found, n_found, lan))
-			(*ret)[n++] = (struct lan_spec){ .id = lan->id, .mtu = lan->mtu,
-				.uuid = vn_arena_strdup(arena, lan->uuid) };
+			(*ret)[n++] = lan_spec_now(lan, arena);
 	return n;
 }
 
@@ -127,7 +127,7 @@ static const struct step vnode_steps[] = {
 struct lan_mend {
 	struct net *net;
 	struct lan_spec spec;
-	char uuid[VN_UUID_TEXT];
+	struct vn_arena arena;
 };
 
 static void *
@@ -140,8 +140,7 @@ load_lan(struct job *job, struct vn_error *err)
 		return NULL;
 	mend = vn_alloc(sizeof(*mend));
 	mend->net = job->daemon->net;
-	memcpy(mend->uuid, lan->uuid, sizeof(mend->uuid));
-	mend->spec = (struct lan_spec){ .id = lan->id, .uuid = mend->uuid, .mtu = lan->mtu };
+	mend->spec = lan_spec_now(lan, &mend->arena);
 	return mend;
 }
 
@@ -154,6 +153,15 @@ step_bridge(struct job *job, void *ctx, struct vn_error *err)
 	return mend->net->ops->lan_up(mend->net, &mend->spec, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+static void
+free_lan(void *ctx)
+{
+	struct lan_mend *mend = ctx;
+
+	vn_arena_fini(&mend->arena);
+	free(mend);
+}
+
 static const struct step lan_steps[] = {
 	{ "bridge", ON_WORKER, LANE_NET, step_bridge, NULL },
 	{ 0 }
@@ -161,4 +169,4 @@ static const struct step lan_steps[] = {
 
 const struct verb verb_vnode_mend =
 	{ "vnode.mend", 1, vnode_steps, load_vnode, task_free, NULL, .of_a_life = true };
-const struct verb verb_lan_mend = { "lan.mend", 1, lan_steps, load_lan, free, NULL, .of_a_life = true };
+const struct verb verb_lan_mend = { "lan.mend", 1, lan_steps, load_lan, free_lan, NULL, .of_a_life = true };

@@ -11,6 +11,7 @@
 
 #include "daemon/lan_verbs.h"
 #include "daemon/task.h"
+#include "daemon/ways.h"
 
 /* ---- the copy -------------------------------------------------------------------------------- */
 
@@ -106,8 +107,7 @@ copy_lan(struct verification *v, const struct lan *lan)
 		v->spared_lans[v->wanted.n_spared_lans++] = lan->id;
 		return;
 	}
-	v->lans[v->wanted.n_lans++] = (struct lan_spec){ .id = lan->id, .mtu = lan->mtu,
-		.uuid = vn_arena_strdup(&v->arena, lan->uuid) };
+	v->lans[v->wanted.n_lans++] = lan_spec_now(lan, &v->arena);
 }
 
 /* Room for everything, whatever the scope. */

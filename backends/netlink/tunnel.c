@@ -66,6 +66,17 @@ tunnel_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index)
 }
 
 bool
+plain_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index)
+{
+	char as_port[16];
+
+	if (*name != 'w' && *name != 'g')
+		return false;
+	snprintf(as_port, sizeof(as_port), "t%s", name + 1);
+	return tunnel_name_parse(as_port, ret_lan, ret_index);
+}
+
+bool
 tunnel_name_is_own(const char *name)
 {
 	return (*name == 'x' || *name == 'y') && strlen(name) == 1 + OWN_DIGITS &&

@@ -6,6 +6,8 @@
 /* "t<lan>n<index>": the tunnel's port of the bridge, unless it leads to this host. */
 void tunnel_name(int64_t lan, unsigned index, char name[static 16]);
 bool tunnel_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index);
+/* "w<lan>n<index>" and "g<lan>n<index>": what stands behind the port of plain GRE. */
+bool plain_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index);
 /* Whether the name is that of an end of a link between two LANs of this host. */
 bool tunnel_name_is_own(const char *name);
 

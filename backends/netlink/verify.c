@@ -16,6 +16,8 @@
 #include "backends/netlink/port.h"
 #include "backends/netlink/redirect.h"
 #include "backends/netlink/shape.h"
+#include "backends/netlink/tunnel.h"
+#include "backends/netlink/uplink.h"
 #include "backends/nft/nat.h"
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -187,13 +189,25 @@ look_chain(const struct look *look, int index, struct qdisc_chain *ret, bool *re
 /* ---- what nobody asked for ------------------------------------------------------------------- */
 
 /* What a device of ours is, by its name; kind NULL: it is none of its own, or is not spoken of now. */
+/* Tunnels and uplinks are made whole with their bridge (lan_up) and not compared one by one. */
+static bool
+is_way(const struct link *link)
+{
+	int64_t id;
+	unsigned index;
+
+	return link->group / WAY_GROUP_SIZE == WAY_GROUP / WAY_GROUP_SIZE || tunnel_name_is_own(link->name) ||
+	       tunnel_name_parse(link->name, &id, &index) || uplink_name_parse(link->name, &id) ||
+	       plain_name_parse(link->name, &id, &index);
+}
+
 static struct difference_about
 classify(const struct look *look, const struct link *link)
 {
 	int64_t id;
 	unsigned index;
 
-	if (!*link->kind)		/* loopback */
+	if (!*link->kind || is_way(link))		/* loopback */
 		return difference_about(NULL, 0, PORT_ANY, -1, "%s", link->name);
 	if (lan_name_parse(link->name, &id))
 		return difference_about(look_spares_lan(look, id) ? NULL : "bridge", 0, PORT_ANY, id,

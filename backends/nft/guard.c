@@ -40,8 +40,8 @@ static const char *const chains[][2] = {
 
 /* $G: the device group. In numbers: nothing depends on the names in /etc. */
 static const char *const rules[] = {
-	"asks arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp operation { 1, 2 } "
-		"iifname . arp saddr ether . arp saddr ip @own4 accept",
+	("asks arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp operation { 1, 2 } "
+	 "iifname . arp saddr ether . arp saddr ip @own4 accept"),
 	"asks drop",
 	"sends4 iifname . ether saddr . ip saddr != @own4 drop",
 	"sends4 udp dport 68 drop",			/* a DHCP server's answers */

@@ -672,8 +672,8 @@ def connects_to_a_console(env):
 		ours, theirs = socket.socketpair()
 		call.answer({"fds": 1}, [theirs.fileno()])
 		theirs.close()
+		env.ours = ours			# before the terminal can see the greeting
 		ours.sendall(b"login: ")
-		env.ours = ours
 		return NO_ANSWER
 	env.serve(vnode_console=console)
 	terminal = Terminal(env.command("console", "alice"))

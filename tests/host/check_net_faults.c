@@ -100,7 +100,7 @@ ssize_t
 recvmsg(int fd, struct msghdr *message, int flags)
 {
 	ssize_t size = syscall(SYS_recvmsg, fd, message, flags);
-	int left = (int)size;
+	unsigned left = (unsigned)size;
 
 	if (size < 0 || !is_route_netlink(fd))
 		return size;
