@@ -370,7 +370,7 @@ add_cases(Suite *suite, const struct net_case *cases)
 		TCase *tcase = tcase_create(cases->name);
 
 		tcase_add_checked_fixture(tcase, set_up, tear_down);
-		tcase_set_timeout(tcase, 300);
+		tcase_set_timeout(tcase, 900);
 		tcase_add_loop_test(tcase, *cases->test, 0, cases->times);
 		suite_add_tcase(suite, tcase);
 	}
