@@ -196,9 +196,8 @@ is_way(const struct link *link)
 	int64_t id;
 	unsigned index;
 
-	return link->group / WAY_GROUP_SIZE == WAY_GROUP / WAY_GROUP_SIZE || tunnel_name_is_own(link->name) ||
-	       tunnel_name_parse(link->name, &id, &index) || uplink_name_parse(link->name, &id) ||
-	       plain_name_parse(link->name, &id, &index);
+	return tunnel_name_is_own(link->name) || tunnel_name_parse(link->name, &id, &index) ||
+	       uplink_name_parse(link->name, &id) || plain_name_parse(link->name, &id, &index);
 }
 
 static struct difference_about

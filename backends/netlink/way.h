@@ -8,7 +8,6 @@
 #include "backends/netlink/fabric.h"
 
 #define WAY_GROUP 0x766e0000u		/* of everything that is made so */
-#define WAY_GROUP_SIZE 0x10000u
 #define WAY_WAS_DOWN 1u			/* added to it: the host's device was down before it was lent */
 
 struct way {
