@@ -147,7 +147,8 @@ decide(struct work *work, struct plan *plan, const struct tunnel_spec *spec)
 		return;
 	part = plan->form == FORM_PLAIN ? GRE : PORT;
 	plan->way = (struct way_spec){ .name = plan->names[part], .kind = tunnel_kind_word(spec),
-				       .put = tunnel_put_data, .spec = spec, .mtu = work->mtu };
+				       .put = tunnel_put_data, .spec = spec, .mtu = work->mtu,
+				       .flags_attr = tunnel_flags_attr(spec) };
 }
 
 static bool

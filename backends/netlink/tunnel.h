@@ -31,6 +31,8 @@ int tunnels_remove(struct fabric *fabric, const struct link *ports, size_t count
 const char *tunnel_kind_word(const struct tunnel_spec *tunnel);
 /* way_put_fn of each; spec: a struct tunnel_spec. */
 void tunnel_put_data(struct nl_msg *message, const void *spec);
+/* way_spec.flags_attr of each. */
+int tunnel_flags_attr(const struct tunnel_spec *tunnel);
 
 /* ---- plain GRE (plain.c) ---- */
 

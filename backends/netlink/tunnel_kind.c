@@ -80,6 +80,12 @@ tunnel_put_data(struct nl_msg *message, const void *spec)
 		put_gre(message, tunnel);
 }
 
+int
+tunnel_flags_attr(const struct tunnel_spec *tunnel)
+{
+	return tunnel->kind != TUNNEL_VXLAN && tunnel->remote.family == AF_INET6 ? IFLA_GRE_FLAGS : 0;
+}
+
 /* Bytes that a packet of the LAN grows by on its way. */
 static unsigned
 overhead(const struct tunnel_spec *tunnel)

@@ -72,8 +72,11 @@ has_data(const struct way *way, const struct way_spec *spec)
 		struct nlattr *found = nla_find((struct nlattr *)(uintptr_t)way->data, (int)way->size,
 						nla_type(wanted));
 
-		if (!found || nla_len(found) != nla_len(wanted) ||
-		    memcmp(nla_data(found), nla_data(wanted), (size_t)nla_len(wanted)) != 0)
+		if (!found || nla_len(found) != nla_len(wanted))
+			return false;
+		if (nla_type(wanted) == spec->flags_attr
+		    ? (nla_get_u32(wanted) & ~nla_get_u32(found)) != 0
+		    : memcmp(nla_data(found), nla_data(wanted), (size_t)nla_len(wanted)) != 0)
 			return false;
 	}
 	return true;

@@ -33,6 +33,7 @@ struct way_spec {
 	unsigned mtu;
 	uint32_t flags;			/* beside WAY_GROUP */
 	int lower;			/* index of the host's device below it; 0: none */
+	int flags_attr;			/* data to which the kernel adds bits of its own; 0: none */
 	int index;			/* chosen by whoever makes it */
 };
 

@@ -68,7 +68,11 @@ class Host(World):
 		self.daemon.add_image(self.client)
 
 	def end(self):
-		super().end()
+		"""The machine as a whole is looked at when all hosts have ended, see Wire."""
+		self.reconnect()
+		self.client.change("host.teardown")
+		self.client.close()
+		self.daemon.stop()
 		left = difference(self.links_before, self.space.links())
 		assert not left, f"the host's devices are not as they were: {left}"
 
@@ -87,9 +91,12 @@ class Wire:
 			space.run("ip", "addr", "add", f"{address}/24", "dev", "wire")
 			space.run("ip", "link", "set", "wire", "addrgenmode", "none", "up")
 			self.middle.run("ip", "link", "set", name, "master", "b0", "up")
+		self.before = things()
 		return self
 
-	def __exit__(self, *_):
+	def __exit__(self, kind, *_):
+		left = difference(self.before, things()) if kind is None else None
+		assert not left, f"left behind: {left}"
 		for space in [self.middle, *self.spaces.values()]:
 			space.close()
 
@@ -234,7 +241,7 @@ def case_two_lans_of_one_host(build):
 		assert ping(w.client, "a", "10.9.0.2", 3)
 		w.client.change("topology.delete", topology="one")
 		w.client.change("topology.apply", document=first)
-		assert ping(w.client, "b", "10.9.0.1", 5)
+		assert ping(w.client, "a", "10.9.0.2", 5), "the other end does not wait"
 		oneself = end("three", "c", "127.0.0.1", "127.0.0.1", "10.9.0.3/24")
 		refusal = w.client.refused("topology.plan", document=oneself)
 		assert refusal.path == "/document/lans/l/tunnels/t/remote" and "oneself" in refusal.text, refusal
