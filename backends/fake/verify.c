@@ -47,6 +47,30 @@ spares_lan(const struct look *look, int64_t lan)
 	return false;
 }
 
+static bool
+has_tunnel(const struct bridge *bridge, const struct tunnel_spec *wanted)
+{
+	for (unsigned i = 0; bridge && i < bridge->n_tunnels; i++)
+		if (bridge->tunnels[i].index == wanted->index)
+			return true;
+	return false;
+}
+
+static void
+check_ways(struct look *look, const struct lan_spec *lan, const struct bridge *bridge)
+{
+	struct difference_about about = difference_about("uplink", 0, PORT_ANY, lan->id, "u%lld",
+							 (long long)lan->id);
+
+	difference_flag(look->ret, &about, "exists", lan->uplink.device != NULL,
+			bridge && bridge->uplink.device != NULL);
+	for (unsigned i = 0; i < lan->n_tunnels; i++) {
+		about = difference_about("tunnel", 0, PORT_ANY, lan->id, "t%lldn%u",
+					 (long long)lan->id, lan->tunnels[i].index);
+		difference_flag(look->ret, &about, "exists", true, has_tunnel(bridge, &lan->tunnels[i]));
+	}
+}
+
 static void
 check_bridges(struct look *look)
 {
@@ -59,6 +83,7 @@ check_bridges(struct look *look)
 		if (difference_flag(look->ret, &about, "exists", true, bridge != NULL))
 			difference_number(look->ret, &about, "mtu", lan->mtu ? lan->mtu : 1500,
 					  bridge->mtu);
+		check_ways(look, lan, bridge);
 	}
 	vn_list_each(struct bridge, bridge, &look->world->bridges, link) {
 		struct difference_about about = difference_about("bridge", 0, PORT_ANY, bridge->id,

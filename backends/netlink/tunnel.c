@@ -1,9 +1,6 @@
 /*
- * Each tunnel has one of three forms. A *way* is a device of the kernel that speaks Ethernet and is a
- * port of the bridge itself. *Plain* GRE has none to offer: a veth stands between (plain.c). An *own*
- * one leads to an address of this host: a veth to the other LAN, named after what both tunnels have in
- * common, so that each LAN finds its end without knowing the other; whoever comes first makes both, and
- * the other end waits, tagged as the instance's.
+ * Making and removing the tunnels of a LAN, whatever their form (tunnel_form.c). What is there and right
+ * is left alone; what is otherwise goes before anything is made, since the kernel takes nothing twice.
  */
 #include "backends/netlink/tunnel.h"
 
@@ -18,22 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/digest.h"
-#include "backends/netlink/host.h"
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/shape.h"
 
-#define OWN_DIGITS 12			/* of the digest in an own end's name */
-
-enum form { FORM_WAY, FORM_PLAIN, FORM_OWN };
-enum part { PORT, INNER, GRE, PARTS };	/* INNER: the veth's other end */
+enum { PORT = TUNNEL_PORT, INNER = TUNNEL_INNER, GRE = TUNNEL_GRE_DEVICE, PARTS = TUNNEL_PARTS };
 
 struct plan {				/* one tunnel */
 	const struct tunnel_spec *spec;
-	enum form form;
-	char names[PARTS][16];		/* of those parts that the form has; "" */
+	struct tunnel_form form;
 	struct way found[PARTS];
-	struct way_spec way;		/* the way itself, or the GRE device */
 	bool makes_way, makes_veth;
 	int indexes[PARTS];
 };
@@ -48,114 +38,11 @@ struct work {				/* one call of tunnels_settle */
 	char tag[TAG_SIZE];
 };
 
-void
-tunnel_name(int64_t lan, unsigned index, char name[static 16])
-{
-	snprintf(name, 16, "t%" PRId64 "n%u", lan, index);
-}
-
-bool
-tunnel_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index)
-{
-	char canonical[16];
-
-	if (sscanf(name, "t%" SCNd64 "n%u", ret_lan, ret_index) != 2)
-		return false;
-	tunnel_name(*ret_lan, *ret_index, canonical);
-	return strcmp(name, canonical) == 0;
-}
-
-bool
-plain_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index)
-{
-	char as_port[16];
-
-	if (*name != 'w' && *name != 'g')
-		return false;
-	snprintf(as_port, sizeof(as_port), "t%s", name + 1);
-	return tunnel_name_parse(as_port, ret_lan, ret_index);
-}
-
-bool
-tunnel_name_is_own(const char *name)
-{
-	return (*name == 'x' || *name == 'y') && strlen(name) == 1 + OWN_DIGITS &&
-	       strspn(name + 1, "0123456789abcdef") == OWN_DIGITS;
-}
-
-/* ---- names and forms ------------------------------------------------------------------------- */
-
-/* Both ends' digest is of the same text; the lower address is that of end x. */
-static void
-name_own_ends(struct plan *plan)
-{
-	const struct tunnel_spec *spec = plan->spec;
-	size_t size = spec->remote.family == AF_INET6 ? 16 : 4;
-	bool is_lower = memcmp(spec->local.byte, spec->remote.byte, size) < 0;
-	const struct vn_cidr *low = is_lower ? &spec->local : &spec->remote;
-	const struct vn_cidr *high = is_lower ? &spec->remote : &spec->local;
-	char text[2][INET6_ADDRSTRLEN];
-	vn_autofree char *all = NULL;
-	uint8_t sum[32];
-
-	vn_cidr_print_address(low, text[0]);
-	vn_cidr_print_address(high, text[1]);
-	all = vn_format("%d %d %u %u %s %s", spec->kind, spec->has_key, spec->key, spec->port, text[0],
-			text[1]);
-	digest_bytes(all, strlen(all), sum);
-	for (int i = 0; i < 2; i++)
-		snprintf(plan->names[i], 16, "%c%02x%02x%02x%02x%02x%02x", (i == 0) == is_lower ? 'x' : 'y',
-			 sum[0], sum[1], sum[2], sum[3], sum[4], sum[5]);
-}
-
-static void
-name_parts(struct plan *plan, int64_t lan)
-{
-	unsigned index = plan->spec->index;
-
-	if (plan->form == FORM_OWN) {
-		name_own_ends(plan);
-		return;
-	}
-	tunnel_name(lan, index, plan->names[PORT]);
-	if (plan->form != FORM_PLAIN)
-		return;
-	snprintf(plan->names[INNER], 16, "w%" PRId64 "n%u", lan, index);
-	snprintf(plan->names[GRE], 16, "g%" PRId64 "n%u", lan, index);
-}
-
-/* No route yet is no reason not to make the tunnel: its packets find one or not. */
-static bool
-leads_home(const struct tunnel_spec *spec)
-{
-	struct vn_error ignored;
-	struct host_route route;
-
-	return spec->local.family && host_route(&spec->local, &spec->remote, &route, &ignored) == 0 &&
-	       route.own;
-}
-
-static void
-decide(struct work *work, struct plan *plan, const struct tunnel_spec *spec)
-{
-	int part;
-
-	plan->spec = spec;
-	plan->form = leads_home(spec) ? FORM_OWN : spec->kind == TUNNEL_GRE ? FORM_PLAIN : FORM_WAY;
-	name_parts(plan, work->lan->id);
-	if (plan->form == FORM_OWN)
-		return;
-	part = plan->form == FORM_PLAIN ? GRE : PORT;
-	plan->way = (struct way_spec){ .name = plan->names[part], .kind = tunnel_kind_word(spec),
-				       .put = tunnel_put_data, .spec = spec, .mtu = work->mtu,
-				       .flags_attr = tunnel_flags_attr(spec) };
-}
-
 static bool
 is_wanted(const struct work *work, const char *name)
 {
 	for (size_t i = 0; i < work->n_plans; i++)
-		if (strcmp(work->plans[i].names[PORT], name) == 0)
+		if (strcmp(work->plans[i].form.names[PORT], name) == 0)
 			return true;
 	return false;
 }
@@ -174,13 +61,13 @@ check_owner(const struct work *work, const struct plan *plan, int part, struct v
 	const struct link *link = &plan->found[part].link;
 
 	if (!link->index || way_is_ours(work->fabric, link, work->lan->uuid) ||
-	    (plan->form == FORM_OWN && (part == INNER ? fabric_owns(work->fabric, link, NULL)
+	    (plan->form.kind == FORM_OWN && (part == INNER ? fabric_owns(work->fabric, link, NULL)
 						      : is_waiting(work, link))))
 		return 0;
-	if (plan->form == FORM_OWN && fabric_owns(work->fabric, link, NULL))
+	if (plan->form.kind == FORM_OWN && fabric_owns(work->fabric, link, NULL))
 		return vn_fail(err, VN_E_EXISTS, "another LAN has this end of the link between LANs");
 	return vn_fail(err, VN_E_EXISTS, "the fabric '%s' holds a foreign device '%s': remove it",
-		       work->fabric->env->fabric, plan->names[part]);
+		       work->fabric->env->fabric, plan->form.names[part]);
 }
 
 static int
@@ -188,9 +75,9 @@ look(struct work *work, struct vn_error *err)
 {
 	for (size_t i = 0; i < work->n_plans; i++) {
 		struct plan *plan = &work->plans[i];
-		int parts = plan->form == FORM_WAY ? 1 : plan->form == FORM_OWN ? 2 : PARTS;
+		int parts = (int)plan->form.n_parts;
 
-		if (ways_find(work->fabric, (const char (*)[16])plan->names, (size_t)parts, plan->found,
+		if (ways_find(work->fabric, (const char (*)[16])plan->form.names, (size_t)parts, plan->found,
 			      err) < 0)
 			return -1;
 		for (int part = 0; part < parts; part++) {
@@ -242,7 +129,7 @@ remove_companions(struct fabric *fabric, struct batch *batch, const char *port, 
 	char names[3][16];
 	struct link links[3];
 
-	snprintf(names[0], 16, "i%.14s", port);
+	tunnel_ifb_name(port, names[0]);
 	snprintf(names[1], 16, "w%.14s", port + 1);
 	snprintf(names[2], 16, "g%.14s", port + 1);
 	if (fabric_links_get(fabric, (const char (*)[16])names, 3, links, err) < 0)
@@ -301,18 +188,18 @@ remove_wrong(struct work *work, struct vn_error *err)
 
 	for (size_t i = 0; i < work->n_plans; i++) {
 		struct plan *plan = &work->plans[i];
-		int way = plan->form == FORM_PLAIN ? GRE : PORT;
+		int way = plan->form.way_part;
 
-		plan->makes_veth = plan->form != FORM_WAY && !is_pair(plan);
-		plan->makes_way = plan->form != FORM_OWN && !way_matches(&plan->found[way], &plan->way);
+		plan->makes_veth = plan->form.kind != FORM_WAY && !is_pair(plan);
+		plan->makes_way = plan->form.kind != FORM_OWN && !way_matches(&plan->found[way], &plan->form.way);
 		if (plan->makes_veth)
 			for (int part = PORT; part <= INNER; part++)
 				if (plan->indexes[part])
-					way_delete(&batch, plan->indexes[part], plan->names[part]);
+					way_delete(&batch, plan->indexes[part], plan->form.names[part]);
 		if (plan->makes_way && plan->indexes[way])
-			way_delete(&batch, plan->indexes[way], plan->names[way]);
-		if (plan->form == FORM_WAY && plan->makes_way && plan->indexes[PORT] &&
-		    remove_companions(work->fabric, &batch, plan->names[PORT], err) < 0)
+			way_delete(&batch, plan->indexes[way], plan->form.names[way]);
+		if (plan->form.kind == FORM_WAY && plan->makes_way && plan->indexes[PORT] &&
+		    remove_companions(work->fabric, &batch, plan->form.names[PORT], err) < 0)
 			return -1;
 	}
 	return fabric_send(work->fabric, &batch, err);
@@ -336,21 +223,21 @@ append_veth(struct batch *batch, struct work *work, struct plan *plan)
 	plan->indexes[INNER] = other.ifi_index;
 	fabric_tag(work->fabric, work->fabric->env->instance, waiting);
 	message = batch_add(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header),
-			    "create the tunnel's port '%s'", plan->names[PORT]);
-	attr_put_text(message, IFLA_IFNAME, plan->names[PORT]);
+			    "create the tunnel's port '%s'", plan->form.names[PORT]);
+	attr_put_text(message, IFLA_IFNAME, plan->form.names[PORT]);
 	attr_put_u32(message, IFLA_MTU, work->mtu);
 	link_kind_begin(message, "veth", &nest);
 	peer = attr_begin(message, VETH_INFO_PEER);
 	nlmsg_append(message, &other, sizeof(other), NLMSG_ALIGNTO);
-	attr_put_text(message, IFLA_IFNAME, plan->names[INNER]);
+	attr_put_text(message, IFLA_IFNAME, plan->form.names[INNER]);
 	attr_put_u32(message, IFLA_MTU, work->mtu);
 	attr_end(message, peer);
 	link_kind_end(message, &nest);
-	attr_put_text(link_change(batch, header.ifi_index, -1, "tag '%s'", plan->names[PORT]),
+	attr_put_text(link_change(batch, header.ifi_index, -1, "tag '%s'", plan->form.names[PORT]),
 		      IFLA_IFALIAS, work->tag);
 	batch_join(batch);
-	attr_put_text(link_change(batch, other.ifi_index, -1, "tag '%s'", plan->names[INNER]),
-		      IFLA_IFALIAS, plan->form == FORM_OWN ? waiting : work->tag);
+	attr_put_text(link_change(batch, other.ifi_index, -1, "tag '%s'", plan->form.names[INNER]),
+		      IFLA_IFALIAS, plan->form.kind == FORM_OWN ? waiting : work->tag);
 	batch_join(batch);
 }
 
@@ -367,7 +254,7 @@ make_vxlans(struct work *work, struct vn_error *err)
 		return -1;
 	for (size_t i = 0; i < work->n_plans; i++)
 		if (work->plans[i].makes_way && work->plans[i].spec->kind == TUNNEL_VXLAN)
-			way_create(&batch, &work->plans[i].way, fd);
+			way_create(&batch, &work->plans[i].form.way, fd);
 	result = batch_send(host, &batch, NULL, NULL, err);
 	nl_socket_free(host);
 	return result;
@@ -383,7 +270,7 @@ make_gres(struct work *work, struct vn_error *err)
 		return -1;
 	for (size_t i = 0; i < work->n_plans; i++)
 		if (work->plans[i].makes_way && work->plans[i].spec->kind != TUNNEL_VXLAN)
-			way_create_moved(&batch, &work->plans[i].way, nsid, work->tag);
+			way_create_moved(&batch, &work->plans[i].form.way, nsid, work->tag);
 	return fabric_send(work->fabric, &batch, err);
 }
 
@@ -397,8 +284,8 @@ make_ways(struct work *work, struct vn_error *err)
 
 		if (!plan->makes_way)
 			continue;
-		plan->way.index = fabric_new_index(work->fabric);
-		plan->indexes[plan->form == FORM_PLAIN ? GRE : PORT] = plan->way.index;
+		plan->form.way.index = fabric_new_index(work->fabric);
+		plan->indexes[plan->form.way_part] = plan->form.way.index;
 		vxlans += plan->spec->kind == TUNNEL_VXLAN;
 		gres += plan->spec->kind != TUNNEL_VXLAN;
 	}
@@ -410,7 +297,7 @@ make_ways(struct work *work, struct vn_error *err)
 static void
 append_part(struct batch *batch, struct work *work, struct plan *plan, int part, bool is_made)
 {
-	struct way_spec spec = { .name = plan->names[part], .mtu = work->mtu,
+	struct way_spec spec = { .name = plan->form.names[part], .mtu = work->mtu,
 				 .index = plan->indexes[part] };
 
 	way_settle(batch, &spec, is_made ? NULL : &plan->found[part].link, work->tag,
@@ -426,8 +313,8 @@ settle_parts(struct work *work, struct vn_error *err)
 		struct plan *plan = &work->plans[i];
 
 		append_part(&batch, work, plan, PORT,
-			    plan->form == FORM_WAY ? plan->makes_way : plan->makes_veth);
-		if (plan->form != FORM_PLAIN)
+			    plan->form.kind == FORM_WAY ? plan->makes_way : plan->makes_veth);
+		if (plan->form.kind != FORM_PLAIN)
 			continue;
 		append_part(&batch, work, plan, INNER, plan->makes_veth);
 		append_part(&batch, work, plan, GRE, plan->makes_way);
@@ -442,10 +329,10 @@ join_plain(struct work *work, struct vn_error *err)
 		struct plan *plan = &work->plans[i];
 		struct link inner = { .index = plan->indexes[INNER] }, gre = { .index = plan->indexes[GRE] };
 
-		if (plan->form != FORM_PLAIN)
+		if (plan->form.kind != FORM_PLAIN)
 			continue;
-		memcpy(inner.name, plan->names[INNER], sizeof(inner.name));
-		memcpy(gre.name, plan->names[GRE], sizeof(gre.name));
+		memcpy(inner.name, plan->form.names[INNER], sizeof(inner.name));
+		memcpy(gre.name, plan->form.names[GRE], sizeof(gre.name));
 		if (plain_join(work->fabric, &inner, &gre, &plan->spec->mac, err) < 0)
 			return -1;
 	}
@@ -458,8 +345,8 @@ shape(struct work *work, struct vn_error *err)
 	vn_autofree struct device_shape *shapes = vn_alloc_array(work->n_plans + 1, sizeof(*shapes));
 
 	for (size_t i = 0; i < work->n_plans; i++) {
-		memcpy(shapes[i].name, work->plans[i].names[PORT], sizeof(shapes[i].name));
-		snprintf(shapes[i].ifb, sizeof(shapes[i].ifb), "i%.14s", work->plans[i].names[PORT]);
+		memcpy(shapes[i].name, work->plans[i].form.names[PORT], sizeof(shapes[i].name));
+		tunnel_ifb_name(work->plans[i].form.names[PORT], shapes[i].ifb);
 		shapes[i].out = work->plans[i].spec->out;
 		shapes[i].in = work->plans[i].spec->in;
 	}
@@ -474,12 +361,12 @@ undo(struct work *work)
 
 	for (size_t i = 0; i < work->n_plans; i++) {
 		struct plan *plan = &work->plans[i];
-		int way = plan->form == FORM_PLAIN ? GRE : PORT;
+		int way = plan->form.way_part;
 
 		if (plan->makes_veth && plan->indexes[PORT])
-			way_delete(&batch, plan->indexes[PORT], plan->names[PORT]);
-		if (plan->makes_way && plan->way.index)
-			way_delete(&batch, plan->way.index, plan->names[way]);
+			way_delete(&batch, plan->indexes[PORT], plan->form.names[PORT]);
+		if (plan->makes_way && plan->form.way.index)
+			way_delete(&batch, plan->form.way.index, plan->form.names[way]);
 	}
 	fabric_send(work->fabric, &batch, &ignored);
 }
@@ -511,8 +398,10 @@ tunnels_settle(struct fabric *fabric, const struct lan_spec *lan, int bridge, bo
 		return 0;
 	work.plans = plans;
 	fabric_tag(fabric, lan->uuid, work.tag);
-	for (size_t i = 0; i < lan->n_tunnels; i++)
-		decide(&work, &plans[i], &lan->tunnels[i]);
+	for (size_t i = 0; i < lan->n_tunnels; i++) {
+		plans[i].spec = &lan->tunnels[i];
+		tunnel_form_find(lan, plans[i].spec, &plans[i].form);
+	}
 	if (!is_new && remove_others(&work, err) < 0)
 		return -1;
 	if (!lan->n_tunnels)

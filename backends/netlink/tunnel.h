@@ -11,6 +11,24 @@ bool plain_name_parse(const char *name, int64_t *ret_lan, unsigned *ret_index);
 /* Whether the name is that of an end of a link between two LANs of this host. */
 bool tunnel_name_is_own(const char *name);
 
+/* "i" and the name of a tunnel's port: its IFB, if what it brings is or was shaped. */
+void tunnel_ifb_name(const char *port, char name[static 16]);
+bool tunnel_ifb_name_is(const char *name);
+
+enum tunnel_part { TUNNEL_PORT, TUNNEL_INNER /* the veth's other end */, TUNNEL_GRE_DEVICE, TUNNEL_PARTS };
+
+struct tunnel_form {
+	enum { FORM_WAY, FORM_PLAIN, FORM_OWN } kind;
+	unsigned n_parts;		/* the first of enum tunnel_part */
+	char names[TUNNEL_PARTS][16];
+	struct way_spec way;		/* of an own one: nothing */
+	int way_part;			/* which part that is */
+};
+
+/* Of what form a tunnel is to be, now; *ret is not to be moved. Thread: in the host's namespace. */
+void tunnel_form_find(const struct lan_spec *lan, const struct tunnel_spec *spec,
+		      struct tunnel_form *ret);
+
 /* Members of net_ops. */
 int tunnel_route(struct net *net, const struct tunnel_spec *tunnel, struct tunnel_route *ret,
 		 struct vn_error *err);

@@ -61,8 +61,8 @@ put_whole(struct nl_msg *message, const void *spec)
 	attr_put_u32(message, IFLA_MACVLAN_MODE, MACVLAN_MODE_PASSTHRU);
 }
 
-static const char *
-kind_word(const struct uplink_spec *uplink)
+const char *
+uplink_kind_word(const struct uplink_spec *uplink)
 {
 	return uplink->vlan ? "vlan" : "macvlan";
 }
@@ -92,7 +92,7 @@ uplink_check(struct net *net, const struct uplink_spec *uplink, unsigned *ret_mt
 		vn_error_prefix_path(err, "/device");
 		return -1;
 	}
-	if (probe_check(fabric, kind_word(uplink), uplink->vlan ? "/vlan" : "/device", err) < 0)
+	if (probe_check(fabric, uplink_kind_word(uplink), uplink->vlan ? "/vlan" : "/device", err) < 0)
 		return -1;
 	return check_device(fabric, uplink, err);
 }
@@ -244,7 +244,7 @@ static int
 settle(struct work *work, struct vn_error *err)
 {
 	const struct uplink_spec *uplink = &work->lan->uplink;
-	struct way_spec spec = { .name = work->name[0], .kind = kind_word(uplink), .spec = uplink,
+	struct way_spec spec = { .name = work->name[0], .kind = uplink_kind_word(uplink), .spec = uplink,
 				 .put = uplink->vlan ? put_vlan : put_whole, .lower = work->lower.index,
 				 .mtu = work->lan->mtu ? work->lan->mtu : 1500 };
 	bool is_right = way_matches(&work->way, &spec);

@@ -7,6 +7,9 @@
 void uplink_name(int64_t lan, char name[static 16]);
 bool uplink_name_parse(const char *name, int64_t *ret_lan);
 
+/* The kernel's word for the device that an uplink is made of. */
+const char *uplink_kind_word(const struct uplink_spec *uplink);
+
 /* Members of net_ops. */
 int uplink_check(struct net *net, const struct uplink_spec *uplink, unsigned *ret_mtu,
 		 struct vn_error *err);

@@ -16,8 +16,6 @@
 #include "backends/netlink/port.h"
 #include "backends/netlink/redirect.h"
 #include "backends/netlink/shape.h"
-#include "backends/netlink/tunnel.h"
-#include "backends/netlink/uplink.h"
 #include "backends/nft/nat.h"
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -189,24 +187,13 @@ look_chain(const struct look *look, int index, struct qdisc_chain *ret, bool *re
 /* ---- what nobody asked for ------------------------------------------------------------------- */
 
 /* What a device of ours is, by its name; kind NULL: it is none of its own, or is not spoken of now. */
-/* Tunnels and uplinks are made whole with their bridge (lan_up) and not compared one by one. */
-static bool
-is_way(const struct link *link)
-{
-	int64_t id;
-	unsigned index;
-
-	return tunnel_name_is_own(link->name) || tunnel_name_parse(link->name, &id, &index) ||
-	       uplink_name_parse(link->name, &id) || plain_name_parse(link->name, &id, &index);
-}
-
 static struct difference_about
 classify(const struct look *look, const struct link *link)
 {
 	int64_t id;
 	unsigned index;
 
-	if (!*link->kind || is_way(link))		/* loopback */
+	if (!*link->kind)		/* loopback */
 		return difference_about(NULL, 0, PORT_ANY, -1, "%s", link->name);
 	if (lan_name_parse(link->name, &id))
 		return difference_about(look_spares_lan(look, id) ? NULL : "bridge", 0, PORT_ANY, id,
@@ -247,6 +234,8 @@ check_devices(struct look *look, struct vn_error *err)
 			tell_stranger(look, &look->links[i]);
 			continue;
 		}
+		if (check_stray_way(look, &look->links[i]))
+			continue;
 		about = classify(look, &look->links[i]);
 		if (about.kind)
 			difference_surplus(look->ret, &about);

@@ -53,5 +53,8 @@ void look_chain(const struct look *look, int index, struct qdisc_chain *ret, boo
 int check_host(struct look *look, struct vn_error *err);	/* verify_host.c */
 void check_bridge(struct look *look, const struct lan_spec *lan);	/* verify_port.c */
 int check_bridges(struct look *look, struct vn_error *err);
+int check_ways(struct look *look, const struct lan_spec *lan, struct vn_error *err);	/* verify_ways.c */
+/* A way of a LAN, or a part of one, that its spec does not have; false: the device is none. */
+bool check_stray_way(struct look *look, const struct link *link);
 int check_ports(struct look *look, struct vn_error *err);
 int check_insides(struct look *look, struct vn_error *err);	/* verify_inside.c */

@@ -32,9 +32,11 @@ check_bridge(struct look *look, const struct lan_spec *lan)
 int
 check_bridges(struct look *look, struct vn_error *err)
 {
-	(void)err;
-	for (size_t i = 0; i < look->wanted->n_lans; i++)
+	for (size_t i = 0; i < look->wanted->n_lans; i++) {
 		check_bridge(look, &look->wanted->lans[i]);
+		if (check_ways(look, &look->wanted->lans[i], err) < 0)
+			return -1;
+	}
 	return 0;
 }
 

@@ -372,6 +372,31 @@ START_TEST(a_lost_device_is_told_and_the_rest_comes_up)
 }
 END_TEST
 
+START_TEST(lost_ways_are_told_and_mended)
+{
+	struct lab *lab = lab_with_host();
+	json_t *found;
+
+	apply(lab, WIDE);
+	found = lab_result(lab, "host.verify", NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(found, "differences")), 0);
+	json_decref(found);
+	ck_assert(world_meddle(lab->world, "l1 del"));
+	found = lab_result(lab, "host.verify", NULL);
+	ck_assert_uint_ge(json_array_size(json_object_get(found, "differences")), 4);
+	json_decref(found);
+	lab_do(lab, "host.repair", "{sb}", "wait", 1);
+	ck_assert(lab_settle(lab));
+	check_bridge(lab, "l1", "uplink", NULL, "\"eth3 100\"");
+	check_bridge(lab, "l1", "mtu", NULL, "1450");
+	found = lab_result(lab, "host.verify", NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(found, "differences")), 0);
+	json_decref(found);
+	lab_clean(lab, "mended");
+	lab_free(lab);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -386,5 +411,6 @@ main(void)
 		what_another_lan_has_is_refused,
 		two_lans_of_one_host_are_linked,
 		a_lost_device_is_told_and_the_rest_comes_up,
+		lost_ways_are_told_and_mended,
 		NULL });
 }

@@ -198,6 +198,40 @@ def case_tunnels_change_live(build):
 		assert (inits_of(west.client, ["anna"]), inits_of(east.client, ["bert"])) == inits
 
 
+def told(host):
+	"""What verify tells, as "object field"."""
+	found = host.client.call("host.verify")["differences"]
+	return {f"{row['object']} {row['field']}" for row in found}
+
+
+def case_foreign_hands_in_a_tunnel(build):
+	"""A tunnel that someone deletes, takes from its LAN, or leads elsewhere is told and mended; a stray one goes."""
+	with two_hosts(build) as (_, west, east):
+		documents = [example("west"), example("east")]
+		documents[0]["lans"]["wide"]["tunnels"]["east"]["shape"] = {"to": {"rate": "50Mbit"}, "from": {"rate": "60Mbit"}}
+		for host, document in zip((west, east), documents):
+			host.client.change("topology.apply", document=document)
+		id = west.client.call("lan.get", lan="wide")["id"]
+		port = f"t{id}n0"
+		assert not told(west) and not told(east), (told(west), told(east))
+		for command, wanted in (
+				(("ip", "link", "del", port), f"{port} exists"),
+				(("ip", "link", "set", port, "nomaster"), f"{port} bridge"),
+				(("ip", "link", "set", port, "mtu", "1000"), f"{port} mtu"),
+				(("tc", "qdisc", "del", "dev", port, "root"), f"{port} chain"),
+				(("ip", "link", "set", port, "type", "vxlan", "id", "7", "remote", "192.0.2.9"),
+				 f"{port} parameters")):
+			fabric(west.daemon, *command)
+			assert wanted in told(west), (command, told(west))
+			assert west.client.change("host.repair")["left"] == []
+			assert not told(west), told(west)
+			assert ping(west.client, "anna", "10.8.0.3", 5), command
+		fabric(west.daemon, "ip", "link", "add", f"t{id}n7", "type", "bridge")
+		alias = json.loads(fabric(west.daemon, "ip", "-j", "link", "show", port))[0]["ifalias"]
+		fabric(west.daemon, "ip", "link", "set", f"t{id}n7", "alias", alias)
+		assert told(west) == {f"t{id}n7 exists"}, told(west)
+
+
 def link(name, host, kind, vnode, address):
 	other = next(key for key in HOSTS if key != host)
 	return {"topology": name, "vnodes": {vnode: {"image": "busybox", "memory": "32MiB"}}, "lans": {"l": {
@@ -237,6 +271,7 @@ def case_two_lans_of_one_host(build):
 		assert not ping(w.client, "a", "10.9.0.2")
 		w.client.change("topology.apply", document=second)
 		assert ping(w.client, "a", "10.9.0.2", 5) and ping(w.client, "b", "10.9.0.1", 3)
+		assert not told(w), told(w)
 		w.restart()
 		assert ping(w.client, "a", "10.9.0.2", 3)
 		w.client.change("topology.delete", topology="one")
@@ -260,6 +295,7 @@ def check_uplink(host, wire, vlan):
 	wire.middle.run("ip", "addr", "add", "10.7.0.99/24", "dev", device)
 	before = host.space.links()
 	host.client.change("topology.apply", document=document)
+	assert not told(host), told(host)
 	assert ping(host.client, "a", "10.7.0.99", 5), f"nothing passes the uplink (VLAN {vlan})"
 	host.restart()
 	assert ping(host.client, "a", "10.7.0.99", 3)
