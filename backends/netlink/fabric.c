@@ -175,18 +175,27 @@ fabric_forget(struct fabric *fabric)
 
 /* ---- the namespace --------------------------------------------------------------------------- */
 
-/* Nothing in the fabric speaks IP; new devices inherit this. */
+/*
+ * Nothing in the fabric speaks IP, and new devices inherit that. Where br_netfilter is there (Docker loads
+ * it), a bridge would hand frames to iptables, which trims and drops what a wire would carry.
+ */
 static int
-silence_ipv6(struct fabric *fabric, struct vn_error *err)
+silence_ip(struct fabric *fabric, struct vn_error *err)
 {
+	static const char *const settings[][2] = {
+		{ "net/ipv6/conf/all/disable_ipv6", "1" },
+		{ "net/ipv6/conf/default/disable_ipv6", "1" },
+		{ "net/bridge/bridge-nf-call-iptables", "0" },
+		{ "net/bridge/bridge-nf-call-ip6tables", "0" },
+		{ "net/bridge/bridge-nf-call-arptables", "0" },
+	};
 	vn_autoclose int fd = netns_open(fabric->pin, err);
-	int result;
+	int result = 0;
 
 	if (fd < 0 || netns_enter(fd, err) < 0)
 		return -1;
-	result = sysctl_write("net/ipv6/conf/all/disable_ipv6", "1", err);
-	if (result == 0)
-		result = sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err);
+	for (size_t i = 0; i < VN_COUNT(settings) && result == 0; i++)
+		result = sysctl_write(settings[i][0], settings[i][1], err);
 	netns_leave(fabric->home);
 	return result;
 }
@@ -224,7 +233,7 @@ namespace_up(struct fabric *fabric, struct vn_error *err)
 		return -1;
 	if (claim(fabric, err) < 0)
 		return -1;
-	return silence_ipv6(fabric, err);
+	return silence_ip(fabric, err);
 }
 
 /* ---- the uplink ------------------------------------------------------------------------------ */

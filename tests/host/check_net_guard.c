@@ -322,6 +322,30 @@ START_TEST(frames_for_others_are_not_shown)
 }
 END_TEST
 
+/* An experiment network is a wire: nothing is looked at, whatever the host does with bridges elsewhere. */
+START_TEST(experiment_networks_carry_everything)
+{
+	struct vn_mac lldp = { { 0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e } };
+	struct cast *c = &cast;
+	struct frame *frame;
+
+	meet();
+	c->mine = digest_mac(one.uuid, 1);
+	add_lies_of_family_4();
+	add_lies_of_family_6();
+	add_other_lies();
+	frame_ip4(add("IPv4, longer than it is", &c->mine, 0x0800), &c->own4, &c->all4, 17, 100);
+	frame = add("IPv4, shorter than it is", &c->mine, 0x0800);
+	frame_ip4(frame, &c->own4, &c->all4, 17, 0);
+	frame->byte[17] = 20;
+	memcpy(add("LLDP", &c->mine, 0x88cc)->byte, lldp.byte, sizeof(lldp.byte));
+	c->from = frames_open(one.netns, "eth1");
+	c->to = frames_open(two.netns, "eth1");
+	check_seen(frames_seen(c->from, c->to, c->frames, c->n_frames, &c->marker), all_frames(),
+		   "the other member");
+}
+END_TEST
+
 static size_t
 count_rules(const char *where, const char *table)
 {
@@ -424,6 +448,7 @@ const struct net_case guard_cases[] = {
 	{ "groups", &nothing_is_learned_from_link_local_groups, 1 },
 	{ "mac", &another_mac_inside_is_cut_off, 1 },
 	{ "shown", &frames_for_others_are_not_shown, 1 },
+	{ "wire", &experiment_networks_carry_everything, 1 },
 	{ "rules", &rules_do_not_grow_with_vnodes, 1 },
 	{ "sync", &a_start_sets_exactly_the_ports_that_are, 1 },
 	{ 0 },
