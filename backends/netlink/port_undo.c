@@ -23,21 +23,21 @@ restore_outer(struct batch *batch, const struct plan *plan)
 	attr_put_u32(message, IFLA_GROUP, plan->outer.group);
 }
 
-/* The addresses that the device had, and none of those that it was to get. */
+/* The addresses that the device had, in their order, from what is there now. */
 static void
 restore_addresses(struct batch *batch, const struct work *work, const struct plan *plan)
 {
-	const struct port_spec *spec = plan->spec;
 	vn_autofree struct vn_cidr *had = vn_alloc_array(work->n_addresses + 1, sizeof(*had));
-	vn_autofree struct address *given = vn_alloc_array(spec->n_addresses + 1, sizeof(*given));
-	size_t n_had = 0;
+	vn_autofree struct address *now = NULL;
+	size_t n_had = 0, n_now = 0;
+	struct vn_error ignored;
 
+	if (addresses_read(work->sock, &now, &n_now, &ignored) < 0)
+		return;
 	for (size_t i = 0; i < work->n_addresses; i++)
 		if (work->addresses[i].index == plan->inner_index && !work->addresses[i].link_local)
 			had[n_had++] = work->addresses[i].cidr;
-	for (unsigned i = 0; i < spec->n_addresses; i++)
-		given[i] = (struct address){ .index = plan->inner_index, .cidr = spec->addresses[i] };
-	addresses_settle(batch, plan->inner_index, spec->ifname, had, n_had, given, spec->n_addresses, true);
+	addresses_settle(batch, plan->inner_index, plan->spec->ifname, had, n_had, now, n_now, false);
 }
 
 static void
