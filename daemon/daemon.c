@@ -321,8 +321,8 @@ close_all(struct daemon *daemon, void (*close_store)(struct store *store))
 		vn_log_warning("host", "%u calls never came back; ending without them", stuck);
 		_exit(daemon->failed);
 	}
+	verifier_close(daemon->verifier);	/* tells the monitor */
 	monitor_close(daemon->monitor);
-	verifier_close(daemon->verifier);
 	if (daemon->jobs)
 		jobs_close(daemon->jobs);
 	daemon->jobs = NULL;

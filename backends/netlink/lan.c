@@ -94,24 +94,32 @@ create(struct fabric *fabric, const struct lan_spec *lan, const char *name, cons
 	return -1;
 }
 
+/* As far as a device shows it; what a bridge is told besides is told again by the next call. */
+static void
+restore(struct fabric *fabric, const struct link *was)
+{
+	struct vn_error ignored;
+	auto_batch batch = { 0 };
+	struct nl_msg *message = link_change(&batch, was->index, (was->flags & IFF_UP) != 0,
+					     "restore bridge '%s'", was->name);
+
+	attr_put(message, IFLA_ADDRESS, was->mac.byte, sizeof(was->mac.byte));
+	attr_put_u32(message, IFLA_MTU, was->mtu);
+	fabric_send(fabric, &batch, &ignored);
+}
+
 static int
 mend(struct fabric *fabric, const struct lan_spec *lan, const struct link *found, const char *tag,
      struct vn_error *err)
 {
-	auto_batch batch = { 0 }, undo = { 0 };
-	struct vn_error ignored;
-	struct nl_msg *message;
+	auto_batch batch = { 0 };
 
 	put_settings(link_change(&batch, found->index, -1, "set up bridge '%s'", found->name), lan);
 	put_identity(link_change(&batch, found->index, 1, "set up bridge '%s'", found->name), lan,
 		     tag);
 	if (fabric_send(fabric, &batch, err) == 0)
 		return 0;
-	message = link_change(&undo, found->index, (found->flags & IFF_UP) != 0, "restore bridge '%s'",
-			      found->name);
-	attr_put(message, IFLA_ADDRESS, found->mac.byte, sizeof(found->mac.byte));
-	attr_put_u32(message, IFLA_MTU, found->mtu);
-	fabric_send(fabric, &undo, &ignored);
+	restore(fabric, found);
 	return -1;
 }
 
@@ -158,6 +166,8 @@ lan_up(struct net *net, const struct lan_spec *lan, struct vn_error *err)
 		struct vn_error ignored;
 
 		lan_down(net, lan->id, &ignored);
+	} else {
+		restore(fabric, &found);
 	}
 	return -1;
 }

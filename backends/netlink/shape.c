@@ -382,8 +382,11 @@ append_undo(struct batch *batch, const struct target *now, const struct target *
 	if (now->redirected && !was->redirected)
 		append_ingress(batch, now, RTM_DELQDISC, 0);
 	qdisc_settle(batch, now->port.index, now->name, &was->out, &now->out);
-	if (was->ifb.index)
+	if (was->ifb.index) {
+		attr_put_u32(link_change(batch, was->ifb.index, (was->ifb.flags & IFF_UP) != 0,
+					 "restore the IFB '%s'", was->ifb_name), IFLA_MTU, was->ifb.mtu);
 		qdisc_settle(batch, now->ifb_index, now->ifb_name, &was->in, &now->in);
+	}
 	if (was->redirected && !now->redirected && was->ifb.index)
 		append_redirection(batch, was);
 	if (!was->ifb.index && now->ifb_index) {

@@ -6,7 +6,7 @@ id-mapped layers on tmpfs.
 import os
 import shutil
 
-from lab import case_guests, case_hostile, case_lab, case_machine, case_shape, world
+from lab import case_guests, case_hostile, case_lab, case_machine, case_shape, case_tunnel, world
 from lab.world import Build, run
 
 FOLDER = "/var/lib/world"
@@ -47,7 +47,9 @@ def here(case):
 for _case in (case_hostile.case_hostile_guest, case_hostile.case_privileged_guest, case_guests.case_causes,
 	      case_lab.case_forwards, case_machine.case_two_instances, case_shape.case_shapes_sit_where_they_belong,
 	      case_shape.case_every_protocol_is_shaped, case_shape.case_a_guest_cannot_undo_its_shape,
-	      case_shape.case_live_changes_rebuild_nothing):
+	      case_shape.case_live_changes_rebuild_nothing, case_tunnel.case_a_lan_on_two_hosts,
+	      case_tunnel.case_tunnels_change_live, case_tunnel.case_a_link_over_plain_gre,
+	      case_tunnel.case_ports_are_lent):
 	globals()[_case.__name__] = here(_case)
 
 

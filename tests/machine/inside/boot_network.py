@@ -22,6 +22,7 @@ SHAPED = {
 }
 ADDRESS = {"link": {"a": "10.9.1.1", "b": "10.9.1.2"}, "hall": {"a": "10.9.2.1", "b": "10.9.2.2", "c": "10.9.2.3"}}
 COUNT = 600
+FEW = .02			# overtake where the sender changes its processor
 RUN = "/run/vnoded/netns"
 
 
@@ -45,10 +46,15 @@ def send(m, lan, source, target, **more):
 	return wire.send(*pins, ADDRESS[lan][target], count=COUNT, **more)
 
 
-def shape(lan, *fields, member=(), clear=True):
+def clear(m, lan):
+	own = {"to": None} if lan == "link" else {"to": None, "from": None}
+	members = SHAPED["lans"][lan]["members"]
+	m.client().change("lan.set", lan=f"shaped/{lan}", shape=None, members=dict.fromkeys(members, own))
+
+
+def shape(m, lan, *fields, member=()):
 	"""Nothing but these fields, by vnodectl as a person would."""
-	if clear:
-		vnodectl("lan", "set", f"shaped/{lan}", "shape=")
+	clear(m, lan)
 	vnodectl("lan", "set", f"shaped/{lan}", *fields, *member)
 
 
@@ -79,7 +85,7 @@ def check_netem(options, **wanted):
 
 def case_every_field_is_in_the_kernel(m):
 	"""As tc reads it: netem over the rate and its queue; with reordering under the rate too, which it would pass by."""
-	shape("link", "rate=8Mbit", "delay=30ms", "jitter=5ms", "distribution=normal", "loss=1%",
+	shape(m, "link", "rate=8Mbit", "delay=30ms", "jitter=5ms", "distribution=normal", "loss=1%",
 	      "duplicate=2%", "corrupt=3%", "limit_packets=77")
 	for name in "a", "b":
 		found = chain(device(m, "link", name))
@@ -95,39 +101,40 @@ def case_every_field_is_in_the_kernel(m):
 	assert found["tbf8:"]["rate"] == 1_000_000 and found["pfifoa:"]["limit"] == 77, found
 	assert set(found) == {"tbf1:", "tbf6:", "netem7:", "tbf8:", "pfifoa:"}, found
 	# Correlated losses are a chain of two states: it loses p / (p + r), with correlation 1 - p - r.
-	shape("link", "loss=1%", "loss_correlation=25%")
+	shape(m, "link", "loss=1%", "loss_correlation=25%")
 	check_netem(chain(device(m, "link", "a"))["netem2:"],
 		    loss_gemodel={"p": .01 * .75, "r": .99 * .75, "1-h": 1, "1-k": 0})
 	verify()
-	shape("link", "delay=250us")
+	shape(m, "link", "delay=250us")
 	found = chain(device(m, "link", "a"))
-	assert found["netem2:"]["delay"]["delay"] == 0.00025 and set(found) == {"tbf1:", "netem2:"}, found
-	vnodectl("lan", "set", "shaped/link", "shape=")
+	assert abs(found["netem2:"]["delay"]["delay"] - .00025) < 2e-6 and set(found) == {"tbf1:", "netem2:"}, found
+	clear(m, "link")
 	assert chain(device(m, "link", "a")) == {}
 
 
 def case_bare(m):
 	found = send(m, "link", "a", "b")
-	assert (found.lost(), found.doubled(), found.altered, found.overtakers()) == (0, 0, 0, 0), vars(found)
+	assert (found.lost(), found.doubled(), found.altered) == (0, 0, 0), vars(found)
+	assert found.overtakers() <= FEW, found.overtakers()
 	m.bare = found
 	return f"median {found.median():.2f} ms, deviation {found.deviation():.2f} ms"
 
 
 def case_delay(m):
 	"""Both ways of a link, and nothing but delay."""
-	shape("link", "delay=40ms")
+	shape(m, "link", "delay=40ms")
 	notes = []
 	for way in ("a", "b"), ("b", "a"):
 		found = send(m, "link", *way)
 		assert min(found.delays) >= 40, min(found.delays)
-		assert found.lost() == 0 and found.overtakers() == 0
+		assert found.lost() == 0 and found.overtakers() <= FEW
 		notes.append(f"{'→'.join(way)} {found.median() - m.bare.median():.2f} ms")
 	return ", ".join(notes)
 
 
 def case_one_way_only(m):
 	"""What a sends, and not what it is sent."""
-	shape("link", "loss=30%", "delay=20ms", member=("--member", "a"))
+	shape(m, "link", "loss=30%", "delay=20ms", member=("--member", "a"))
 	there, back = send(m, "link", "a", "b"), send(m, "link", "b", "a")
 	assert is_share(there.lost(), .3) and min(there.delays) >= 20, there.lost()
 	assert back.lost() == 0 and back.median() < there.median(), back.lost()
@@ -138,7 +145,7 @@ def case_jitter(m):
 	"""A distribution has its shape: uniform ends at the jitter, normal does not."""
 	notes = []
 	for distribution, outside in ("uniform", 0), ("normal", .317), ("pareto", .06):
-		shape("link", "delay=100ms", "jitter=20ms", f"distribution={distribution}")
+		shape(m, "link", "delay=100ms", "jitter=20ms", f"distribution={distribution}")
 		found = send(m, "link", "a", "b")
 		early = sum(delay < 80 for delay in found.delays) / COUNT
 		assert found.lost() == 0 and found.overtakers() > .1, found.overtakers()
@@ -149,7 +156,7 @@ def case_jitter(m):
 
 
 def case_duplicate(m):
-	shape("link", "duplicate=30%")
+	shape(m, "link", "duplicate=30%")
 	found = send(m, "link", "a", "b")
 	assert found.lost() == 0 and is_share(found.doubled(), .3), found.doubled()
 	return f"doubled {percent(found.doubled())} of 30 %"
@@ -157,7 +164,7 @@ def case_duplicate(m):
 
 def case_corrupt(m):
 	"""A bit of each is turned; where it hits the headers, the datagram does not come."""
-	shape("link", "corrupt=25%")
+	shape(m, "link", "corrupt=25%")
 	found = send(m, "link", "a", "b", size=1200)
 	share = found.altered / COUNT + found.lost()
 	assert found.altered and is_share(share, .25), share
@@ -166,7 +173,7 @@ def case_corrupt(m):
 
 def case_reorder(m):
 	"""Some overtake all that is delayed."""
-	shape("link", "delay=200ms", "reorder=25%")
+	shape(m, "link", "delay=200ms", "reorder=25%")
 	found = send(m, "link", "a", "b")
 	assert found.lost() == 0 and is_share(found.overtakers(), .25), found.overtakers()
 	return f"overtaking {percent(found.overtakers())} of 25 %"
@@ -176,7 +183,7 @@ def case_rate_holds_for_all(m):
 	"""Whatever else is asked for, no more than the rate comes through: frames are counted with their headers."""
 	notes = []
 	for more in (), ("delay=20ms",), ("delay=20ms", "jitter=10ms"), ("delay=100ms", "reorder=25%"), ("duplicate=20%",):
-		shape("link", "rate=4Mbit", "limit_packets=2000", *more)
+		shape(m, "link", "rate=4Mbit", "limit_packets=2000", *more)
 		found = send(m, "link", "a", "b", size=1000)
 		rate = found.rate(1000 + wire.HEAD.size + 42)
 		# What the burst lets through at once.
@@ -188,8 +195,8 @@ def case_rate_holds_for_all(m):
 
 def case_the_daemons_own_measure(m):
 	"""vnodectl verify --probe knows what is wanted and finds the loss; times and rates are told, not judged."""
-	shape("link", "rate=4Mbit", "delay=20ms")
-	shape("link", "rate=4Mbit", "delay=20ms", "loss=10%", member=("--member", "a"), clear=False)
+	shape(m, "link", "rate=4Mbit", "delay=20ms")
+	vnodectl("lan", "set", "shaped/link", "rate=4Mbit", "delay=20ms", "loss=10%", "--member", "a")
 	for _ in range(4):			# each verdict of a good link is wrong once in a hundred times
 		said = subprocess.run(["vnodectl", "-o", "json", "verify", "--probe", "shaped/link", "--seconds", "2"],
 				      capture_output=True, text=True)
@@ -205,20 +212,10 @@ def case_the_daemons_own_measure(m):
 			 f"Mbit/s of 4, lost {percent(row['loss']['measured'])}" for name, row in ways.items())
 
 
-def case_tmp_old_layout(m):
-	vnodectl("lan", "set", "shaped/link", "shape=")
-	dev = device(m, "link", "b")
-	for words in ("root handle 1: tbf rate 10gbit burst 1514 limit 1gb", "parent 1:1 handle 2: netem limit 2000 delay 100ms reorder 25% gap 1", "parent 2:1 handle 3: tbf rate 4mbit burst 3028 limit 3000000"):
-		fabric("tc", "qdisc", "add", "dev", dev, *words.split())
-	found = send(m, "link", "a", "b", size=1000)
-	fabric("tc", "qdisc", "del", "dev", dev, "root")
-	return f"{found.rate(1054)/1e6:.2f} of 4, overtakers {found.overtakers()}"
-
-
 def case_lan_members_have_a_side_each(m):
 	"""In a LAN: what a member sends is shaped at its IFB, what it is sent at its port; others stay as they are."""
-	shape("hall", "loss=40%", member=("--member", "a"))
-	shape("hall", "delay=30ms", member=("--member", "b", "--from"), clear=False)
+	shape(m, "hall", "loss=40%", member=("--member", "a"))
+	vnodectl("lan", "set", "shaped/hall", "delay=30ms", "--member", "b", "--from")
 	assert set(chain("i" + device(m, "hall", "a")[1:])) == {"tbf1:", "netem2:"}
 	assert set(chain(device(m, "hall", "b"))) == {"tbf1:", "netem2:"}
 	verify()
@@ -247,13 +244,14 @@ def case_verify_sees_and_mends(m):
 
 def case_shapes_go_without_a_trace(m):
 	for lan in "link", "hall":
-		vnodectl("lan", "set", f"shaped/{lan}", "shape=")
-	for name in "abc":
-		vnodectl("lan", "set", "shaped/hall", "shape=", "--member", name)
-		vnodectl("lan", "set", "shaped/hall", "shape=", "--member", name, "--from")
-		assert chain(device(m, "hall", name)) == {}
-	assert not [row["ifname"] for row in json.loads(fabric("ip", "-j", "link")) if row["ifname"].startswith("i")]
+		clear(m, lan)
+		for name in SHAPED["lans"][lan]["members"]:
+			assert chain(device(m, lan, name)) == {}, (lan, name)
+	verify()
 	vnodectl("delete", "shaped")
+	left = [row["ifname"] for row in json.loads(fabric("ip", "-d", "-j", "link"))
+		if row.get("linkinfo", {}).get("info_kind") == "ifb"]
+	assert not left, left
 
 
 def case_examples(m):
@@ -262,8 +260,8 @@ def case_examples(m):
 	notes = []
 	for name in sorted(os.listdir(folder)):
 		document = load(f"{folder}/{name}")
-		if document["topology"] == "ring":		# is there from the boot on
-			continue
+		if document["topology"] == "ring" or any("tunnels" in lan for lan in document["lans"].values()):
+			continue		# is there from the boot on, or needs another host: boot_lab.py has two
 		vnodectl("apply", f"{folder}/{name}")
 		notes.append(f"{name}: {ping_all(m.client(), document)} pings")
 		verify()

@@ -15,7 +15,7 @@ CLONE_NEWNET = 0x40000000
 SO_NO_CHECK, SO_TIMESTAMPNS, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 11, 35, 32, 33
 PORT = 9999
 HEAD = struct.Struct("!IQ")		# number of the datagram, time of its sending
-END = 0xffffffff
+BEGIN, END = 0xfffffffe, 0xffffffff	# in the place of a number: marks, which carry nothing
 SILENCE = 1.5				# seconds without a datagram after which no more is on its way
 
 
@@ -76,13 +76,22 @@ class Arrivals:
 
 
 def take_one(receiver, found, filler):
-	"""Returns whether it was the mark of the end."""
+	"""Returns the number of a mark; anything else goes to what is found."""
 	data, ancillary, _, _ = receiver.recvmsg(65536, 64)
 	at = next(struct.unpack("qq", block) for level, kind, block in ancillary if kind == SO_TIMESTAMPNS)
 	if len(data) == HEAD.size:
-		return HEAD.unpack(data)[0] == END
+		return HEAD.unpack(data)[0]
 	found.take(data, at[0] * 10**9 + at[1], filler)
-	return False
+	return None
+
+
+def send_mark(sender, receiver, mark, found, filler):
+	"""Sends a mark until it has come: it may be lost too."""
+	while True:
+		sender.send(HEAD.pack(mark, 0))
+		while select.select([receiver], [], [], 0.1)[0]:
+			if take_one(receiver, found, filler) == mark:
+				return
 
 
 def send(source, target, address, count=600, size=200):
@@ -95,14 +104,10 @@ def send(source, target, address, count=600, size=200):
 		sender.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
 		sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
 		sender.connect((address, PORT))
+		send_mark(sender, receiver, BEGIN, found, filler)	# the neighbour is known then
 		for number in range(count):
 			sender.send(HEAD.pack(number, time.time_ns()) + filler)
-		# The mark may be lost too: it is sent until it has come, then those that it overtook are awaited.
-		is_ended = False
-		while not is_ended:
-			sender.send(HEAD.pack(END, 0))
-			while not is_ended and select.select([receiver], [], [], 0.1)[0]:
-				is_ended = take_one(receiver, found, filler)
-		while select.select([receiver], [], [], SILENCE)[0]:
+		send_mark(sender, receiver, END, found, filler)
+		while select.select([receiver], [], [], SILENCE)[0]:	# what it has overtaken
 			take_one(receiver, found, filler)
 	return found
