@@ -47,8 +47,8 @@ find_line(uint64_t id, struct mounted *ret, struct vn_error *err)
 	return 0;
 }
 
-int
-mounts_at(const char *path, struct mounted *ret, struct vn_error *err)
+static int
+look(const char *path, bool around, struct mounted *ret, struct vn_error *err)
 {
 	struct mounted mounted = { 0 };
 	struct statx st;
@@ -60,8 +60,20 @@ mounts_at(const char *path, struct mounted *ret, struct vn_error *err)
 		return 0;
 	}
 	mounted.there = st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
-	if (find_line(st.stx_mnt_id, &mounted, err) < 0)
+	if ((mounted.there || around) && find_line(st.stx_mnt_id, &mounted, err) < 0)
 		return -1;
 	*ret = mounted;
 	return 0;
+}
+
+int
+mounts_at(const char *path, struct mounted *ret, struct vn_error *err)
+{
+	return look(path, true, ret, err);
+}
+
+int
+mounts_root_at(const char *path, struct mounted *ret, struct vn_error *err)
+{
+	return look(path, false, ret, err);
 }

@@ -14,3 +14,9 @@ struct mounted {
 
 /* Looks at `path` without following a link at its end. A path that does not exist is not there. */
 int mounts_at(const char *path, struct mounted *ret, struct vn_error *err);
+
+/*
+ * Likewise, but where nothing is mounted at the path all is zero, `shared` too: this spares reading
+ * the list of all mounts, which grows with the vnodes.
+ */
+int mounts_root_at(const char *path, struct mounted *ret, struct vn_error *err);

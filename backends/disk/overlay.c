@@ -126,7 +126,7 @@ overlay_is_mounted(const struct overlay *overlay, const char *path, bool *ret,
 	vn_autofree char *prefix = vn_format("vnoded:%s:", overlay->env->instance);
 	struct mounted mounted;
 
-	if (mounts_at(path, &mounted, err) < 0)
+	if (mounts_root_at(path, &mounted, err) < 0)
 		return -1;
 	*ret = mounted.there && !strncmp(mounted.source, prefix, strlen(prefix));
 	*ret_foreign = mounted.there && !*ret;
@@ -200,7 +200,7 @@ overlay_host_down(struct disk *disk, struct vn_error *err)
 	const struct overlay *overlay = overlay_of(disk);
 	struct mounted mounted;
 
-	if (unmount_all(overlay, err) < 0 || mounts_at(overlay->roots, &mounted, err) < 0)
+	if (unmount_all(overlay, err) < 0 || mounts_root_at(overlay->roots, &mounted, err) < 0)
 		return -1;
 	if (mounted.there && umount2(overlay->roots, UMOUNT_NOFOLLOW) < 0)
 		return vn_fail_errno(err, errno, "unmount %s", overlay->roots);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,45 +55,83 @@ find_path(pid_t pid, const char *controller, char *ret, size_t size)
 	return found;
 }
 
-/* Where the hierarchy is mounted, and which part of it. */
-static int
-find_mount(const char *controller, char *ret, size_t size, char *ret_root)
+/* ---- hierarchies ----------------------------------------------------------------------------- */
+
+/* One mounted hierarchy of cgroups: where, which part of it, and its controllers ("": version 2). */
+struct hierarchy {
+	char point[PATH_SIZE];
+	char root[PATH_SIZE];		/* "" the whole */
+	char controllers[256];
+};
+
+#define HIERARCHIES_MAX 32
+static struct hierarchy hierarchies[HIERARCHIES_MAX];
+static size_t n_hierarchies;
+
+static void
+take_line(char *line)
 {
-	char line[4096], root[PATH_SIZE], point[PATH_SIZE];
+	struct hierarchy *hierarchy = &hierarchies[n_hierarchies];
+	const char *v1 = strstr(line, " - cgroup ");
+	char *options = strrchr(line, ' ');
+
+	if ((!v1 && !strstr(line, " - cgroup2 ")) || n_hierarchies == HIERARCHIES_MAX ||
+	    sscanf(line, "%*s %*s %*s %1023s %1023s", hierarchy->root, hierarchy->point) != 2)
+		return;
+	options[1 + strcspn(options + 1, "\n")] = '\0';
+	snprintf(hierarchy->controllers, sizeof(hierarchy->controllers), "%s", v1 ? options + 1 : "");
+	if (strcmp(hierarchy->root, "/") == 0)
+		hierarchy->root[0] = '\0';
+	n_hierarchies++;
+}
+
+/*
+ * Once: what boots a machine mounts them before any daemon, and with hundreds of vnodes this file has
+ * hundreds of lines.
+ */
+static void
+read_hierarchies(void)
+{
+	char line[4096];
 	FILE *file = fopen("/proc/self/mountinfo", "re");
-	int found = -1;
 
-	while (file && fgets(line, sizeof(line), file)) {
-		const char *rest = strstr(line, *controller ? " - cgroup " : " - cgroup2 ");
-		char *options = rest ? strrchr(line, ' ') : NULL;
-
-		if (!options || sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2)
-			continue;
-		options[1 + strcspn(options + 1, "\n")] = '\0';
-		if (*controller && !has_word(options + 1, controller))
-			continue;
-		snprintf(ret, size, "%s", point);
-		snprintf(ret_root, PATH_SIZE, "%s", strcmp(root, "/") ? root : "");
-		found = 0;
-	}
+	while (file && fgets(line, sizeof(line), file))
+		take_line(line);
 	if (file)
 		fclose(file);
-	return found;
 }
+
+/* NULL: it is not mounted. Of several mounts, the last, which may cover the others. */
+static const struct hierarchy *
+find_hierarchy(const char *controller)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, read_hierarchies);
+	for (size_t i = n_hierarchies; i-- > 0;) {
+		const char *list = hierarchies[i].controllers;
+
+		if (*controller ? has_word(list, controller) : !*list)
+			return &hierarchies[i];
+	}
+	return NULL;
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 static int
 find_in(pid_t pid, const char *controller, char *ret, size_t size)
 {
-	char path[PATH_SIZE], point[PATH_SIZE], root[PATH_SIZE];
+	const struct hierarchy *hierarchy = find_hierarchy(controller);
+	char path[PATH_SIZE];
 	size_t length;
 
-	if (find_path(pid, controller, path, sizeof(path)) < 0 ||
-	    find_mount(controller, point, sizeof(point), root) < 0)
+	if (!hierarchy || find_path(pid, controller, path, sizeof(path)) < 0)
 		return -1;
-	length = strlen(root);
-	if (strncmp(path, root, length) != 0 || strstr(path, "/.."))
+	length = strlen(hierarchy->root);
+	if (strncmp(path, hierarchy->root, length) != 0 || strstr(path, "/.."))
 		return -1;
-	snprintf(ret, size, "%s%s", point, strcmp(path + length, "/") ? path + length : "");
+	snprintf(ret, size, "%s%s", hierarchy->point, strcmp(path + length, "/") ? path + length : "");
 	return 0;
 }
 
@@ -216,11 +255,11 @@ cgroup_hand_down(pid_t init, pid_t controller)
 static int
 pids_folder(const char *domain, char *ret, size_t size)
 {
-	char point[PATH_SIZE], root[PATH_SIZE];
+	const struct hierarchy *pids = find_hierarchy("pids");
 
-	if (find_mount("pids", point, sizeof(point), root) < 0)
+	if (!pids)
 		return -1;
-	snprintf(ret, size, "%s/vnoded/%s", point, domain);
+	snprintf(ret, size, "%s/vnoded/%s", pids->point, domain);
 	return 0;
 }
 

@@ -202,7 +202,7 @@ class FakeDaemon(Daemon):
 
 def requests(build):
 	heading("requests, on the fake machine with 1,000 vnodes")
-	daemon = FakeDaemon(build, name="fake")
+	daemon = FakeDaemon(build, name="requests")
 	daemon.settings["log_level"] = "warning"
 	daemon.start()
 	client = daemon.client()
@@ -213,7 +213,8 @@ def requests(build):
 	line = request("vnode.list")
 	quiet = [1000 * raw.ask(line) for _ in range(300)]
 	booting = []
-	more = {"topology": "more", "vnodes": {f"w{i}": {"image": "busybox"} for i in range(50)}}
+	# One bridge has no room for the control ports of these too.
+	more = {"topology": "more", "vnodes": {f"w{i}": {"image": "busybox", "control": False} for i in range(50)}}
 	for turn in range(6):
 		job = client.call("topology.apply", document=more)["job"]
 		begin = time.monotonic()
@@ -324,7 +325,7 @@ def say_lateness(what, late, target=""):
 
 def schedule(build):
 	heading("schedules: how late entries fire, on the fake machine with 1,000 vnodes in 500 links")
-	daemon = FakeDaemon(build, name="fake")
+	daemon = FakeDaemon(build, name="schedule")
 	daemon.settings["log_level"] = "warning"
 	daemon.start()
 	client = daemon.client()
