@@ -76,28 +76,41 @@ wait_children(const struct job *job, int status)
 
 typedef int item_fn(struct job *job, json_t *item, struct vn_error *err);
 
+static bool
+is_tolerant(const struct job *job)
+{
+	return job->state == JOB_RUNNING && job->verb->steps[job->at].flags & STEP_TOLERANT;
+}
+
+/* One of the children has failed meanwhile, or somebody does not want them any more. */
+static bool
+has_come_to_nothing(const struct job *job)
+{
+	return job->state == JOB_RUNNING && ((job->cancelled && !job->committed) ||
+					     (!is_tolerant(job) && job->children_failed > 0));
+}
+
+/*
+ * A slice of the items a turn, from job->item on: beginning five hundred children at once would hold
+ * up everybody else. After a restart the items are gone through anew.
+ */
 static enum verdict
 each_item(struct job *job, const char *list, item_fn *fn, struct vn_error *err)
 {
-	bool tolerant = job->state == JOB_RUNNING &&
-			job->verb->steps[job->at].flags & STEP_TOLERANT;
-	json_t *items = json_object_get(job->params, list), *item;
+	json_t *items = json_object_get(job->params, list);
+	uint64_t end = loop_monotonic_ns() + LOOP_SLICE_NS;
 	int status = 0;
-	size_t i;
 
-	json_array_foreach(items, i, item) {
-		if (status == 0)
-			status = fn(job, item, err);
-		if (status < 0 && tolerant) {
+	while (job->item < json_array_size(items) && status == 0 && !has_come_to_nothing(job)) {
+		status = fn(job, json_array_get(items, job->item++), err);
+		if (status < 0 && (is_tolerant(job) || job->children)) {
+			/* The others go on, or end: the failure is told through the parent. */
 			if (!job->children_failed++)
 				job->child_err = *err;
-			status = 0;
+			status = is_tolerant(job) ? 0 : -1;
 		}
-	}
-	if (status < 0 && job->children) {
-		/* Let the others end; the failure is theirs to report through the parent. */
-		if (!job->children_failed++)
-			job->child_err = *err;
+		if (status == 0 && loop_monotonic_ns() > end && job->item < json_array_size(items))
+			return STEP_AGAIN;
 	}
 	return wait_children(job, status);
 }

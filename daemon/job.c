@@ -89,7 +89,7 @@ pick_step(struct job *job)
 		job->state = JOB_RUNNING;
 		job_announce(job);
 	}
-	if (job->state == JOB_RUNNING && job->cancelled && !job->committed)
+	if (job->state == JOB_RUNNING && job->cancelled && !job->committed && !job->is_halfway)
 		begin_unwind(job, &cancelled);
 	if (job->state == JOB_RUNNING)
 		return job->at < job->n_steps;
@@ -116,6 +116,7 @@ settle(struct job *job, enum verdict verdict, const struct vn_error *err)
 	const struct step *step = job_current(job);
 	struct job_timing *timing = current_timing(job);
 
+	job->item = 0;
 	timing->ms = (int64_t)(loop_now_ms(job->daemon->loop) - job->began_ms);
 	timing->state = verdict == STEP_FAILED ||
 			(job->state == JOB_UNDOING && job->failed_at == job->at) ? TIMING_FAILED
@@ -155,13 +156,8 @@ static void
 on_recorded(void *arg)
 {
 	struct job *job = arg;
-	struct job_waiter *waiter;
 
-	while ((waiter = job->waiters)) {
-		job->waiters = waiter->next;
-		waiter->fn(waiter->arg, job);
-		free(waiter);
-	}
+	job_tell_waiters(job, job);
 	job_free(job);
 }
 
@@ -207,6 +203,30 @@ job_step_ended(struct job *job, enum verdict verdict, const struct vn_error *err
 		finish(job);
 }
 
+static void
+drop_ticket(struct job *job)
+{
+	table_remove(&job->daemon->jobs->tickets, (int64_t)job->ticket);
+	job->ticket = 0;
+}
+
+/* Whether the step is not over yet: its children or an answer have to come, or the loop's next turn. */
+static bool
+has_to_wait(struct job *job, enum verdict verdict)
+{
+	if (verdict != STEP_WAIT && verdict != STEP_AGAIN)
+		return false;
+	job->is_halfway = verdict == STEP_AGAIN;
+	job_record_update(job);
+	if (job->is_halfway) {
+		drop_ticket(job);
+		schedule(job);
+	} else if (!job->parent) {
+		job_announce(job);
+	}
+	return true;
+}
+
 /* Runs steps until one has to wait, then returns to the loop. */
 static void
 advance(struct job *job)
@@ -217,7 +237,9 @@ advance(struct job *job)
 		struct vn_error err = { 0 };
 		enum verdict verdict;
 
-		job->began_ms = loop_now_ms(job->daemon->loop);
+		if (!job->is_halfway)
+			job->began_ms = loop_now_ms(job->daemon->loop);
+		job->is_halfway = false;
 		current_timing(job)->state = TIMING_RUNNING;
 		if (step->place == ON_WORKER) {
 			job_step_submit(job, step, fn);
@@ -230,14 +252,9 @@ advance(struct job *job)
 		verdict = fn(job, job->ctx, &err);
 		if (verdict == STEP_DONE)
 			verdict = job_blame_children(job, step, &err);
-		if (verdict == STEP_WAIT) {
-			job_record_update(job);
-			if (!job->parent)
-				job_announce(job);
+		if (has_to_wait(job, verdict))
 			return;
-		}
-		table_remove(&job->daemon->jobs->tickets, (int64_t)job->ticket);
-		job->ticket = 0;
+		drop_ticket(job);
 		settle(job, verdict, &err);
 	}
 	finish(job);
@@ -314,14 +331,9 @@ void
 job_free(struct job *job)
 {
 	struct jobs *jobs = job->daemon->jobs;
-	struct job_waiter *waiter;
 
 	job_release_locks(job);
-	while ((waiter = job->waiters)) {
-		job->waiters = waiter->next;
-		waiter->fn(waiter->arg, NULL);
-		free(waiter);
-	}
+	job_tell_waiters(job, NULL);
 	if (job->ticket)
 		table_remove(&jobs->tickets, (int64_t)job->ticket);
 	loop_remove(job->deadline);
@@ -406,30 +418,6 @@ struct job *
 job_find(const struct daemon *daemon, int64_t id)
 {
 	return daemon->jobs ? table_get(&daemon->jobs->by_id, id) : NULL;
-}
-
-uint64_t
-job_watch(struct job *job, void (*fn)(void *arg, struct job *job), void *arg)
-{
-	struct job_waiter *waiter = vn_alloc(sizeof(*waiter));
-
-	*waiter = (struct job_waiter){ ++job->daemon->jobs->last_ticket, fn, arg, job->waiters };
-	job->waiters = waiter;
-	return waiter->id;
-}
-
-void
-job_unwatch(struct job *job, uint64_t watch)
-{
-	for (struct job_waiter **at = &job->waiters; *at; at = &(*at)->next) {
-		struct job_waiter *waiter = *at;
-
-		if (waiter->id != watch)
-			continue;
-		*at = waiter->next;
-		free(waiter);
-		return;
-	}
 }
 
 void

@@ -19,7 +19,9 @@
 #include "daemon/daemon.h"
 
 enum step_place { ON_LOOP, ON_WORKER };
-enum verdict { STEP_DONE, STEP_FAILED, STEP_WAIT };
+/* STEP_WAIT: job_resume or the last child's end goes on. STEP_AGAIN: to be called again in the loop's next
+ * turn, for a step on the loop with much to do. */
+enum verdict { STEP_DONE, STEP_FAILED, STEP_WAIT, STEP_AGAIN };
 
 struct job;
 typedef enum verdict step_fn(struct job *job, void *ctx, struct vn_error *err);
@@ -109,6 +111,8 @@ struct job {
 	struct step_work *work;	/* being run by a worker */
 	struct watch *deadline, *timeout;
 	unsigned children, children_done, children_failed;
+	bool is_halfway;	/* its step has said STEP_AGAIN */
+	size_t item;		/* at which the step goes on then */
 	struct vn_error child_err;
 	json_t *failures;	/* [{vnode|lan, code, text}] of failed children */
 	struct job_waiter *waiters;

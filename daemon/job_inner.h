@@ -51,6 +51,10 @@ enum verdict job_blame_children(struct job *job, const struct step *step, struct
 void job_step_submit(struct job *job, const struct step *step, step_fn *fn);
 void job_steps_free(struct jobs *jobs);
 
+/* job_waiters.c */
+/* Calls and frees all of them, with the ended job; NULL: the daemon ends before. */
+void job_tell_waiters(struct job *job, struct job *ended);
+
 /* job_lock.c */
 void job_release_locks(struct job *job);
 

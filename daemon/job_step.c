@@ -38,7 +38,7 @@ on_step_run(struct work *base)
 
 	__atomic_store_n(&work->started, true, __ATOMIC_RELEASE);
 	work->verdict = work->fn(NULL, work->ctx, &work->err);
-	assert(work->verdict != STEP_WAIT);
+	assert(work->verdict == STEP_DONE || work->verdict == STEP_FAILED);
 }
 
 static void

@@ -13,8 +13,6 @@
 #include "daemon/loop.h"
 #include "proto/base/mem.h"
 
-#define SLICE_NS 1000000u			/* for messages, before descriptors have their turn */
-
 struct message {			/* a posted or deferred call */
 	struct vn_list link;
 	watch_fn *fn;
@@ -136,7 +134,7 @@ put_back(struct mailbox *mailbox)
 void
 mailbox_run_posted(struct mailbox *mailbox)
 {
-	uint64_t ignored, end = loop_monotonic_ns() + SLICE_NS;
+	uint64_t ignored, end = loop_monotonic_ns() + LOOP_SLICE_NS;
 
 	if (read(mailbox->wake_fd, &ignored, sizeof(ignored)) < 0)
 		assert(errno == EAGAIN || errno == EINTR);

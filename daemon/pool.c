@@ -188,11 +188,27 @@ run_thread(void *arg)
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
-/* Calls done or lost of what was back when it began. */
+/* What has not been called yet goes before what is back since; if there is such, on_back is on its way. */
+static void
+put_back(struct pool *pool, struct vn_list *due)
+{
+	pthread_mutex_lock(&pool->lock);
+	if (vn_list_is_empty(&pool->back))
+		loop_post(pool->loop, on_back, pool);
+	vn_list_splice(due, &pool->back);
+	vn_list_splice(&pool->back, due);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/*
+ * Calls done or lost of what was back when it began, for a slice of time only: fifty that come back at
+ * once must not keep a client waiting.
+ */
 static void
 on_back(void *arg)
 {
 	struct pool *pool = arg;
+	uint64_t end = loop_monotonic_ns() + LOOP_SLICE_NS;
 	struct vn_list due;
 
 	vn_list_init(&due);
@@ -208,6 +224,10 @@ on_back(void *arg)
 			work->lost(work);
 		else
 			work->done(work);
+		if (loop_monotonic_ns() > end && !vn_list_is_empty(&due)) {
+			put_back(pool, &due);
+			return;
+		}
 	}
 }
 
