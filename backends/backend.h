@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proto/base/disk_type.h"
 #include "proto/base/error.h"
 #include "proto/base/ident.h"
 
@@ -548,16 +549,20 @@ struct net {
 
 /* ---- disk ------------------------------------------------------------------------------------ */
 
+/* The types of disks are in proto/base/disk_type.h. */
+
 /*
  * Images are unpacked once, to <state_dir>/images/<sha256>/root (a disk image: put to …/disk) with the
  * finished marker <state_dir>/images/<sha256>/finished, written and synced last. An image may be a layer
  * on another one, its base, which its marker names. A vnode's disk is
- * <state_dir>/disks/<vmid>/ (overlay: upper, work); its mounted root is <run_dir>/root/<vmid>.
+ * <state_dir>/disks/<vmid>/ (overlay: upper, work; reflink: root); its mounted root is
+ * <run_dir>/root/<vmid>.
  */
 struct disk_spec {
 	int64_t vmid;
 	const char *uuid;		/* NULL, for destroy and unmount: whoever's it was */
 	const char *image_sha256;
+	int type;			/* enum disk_type; unused by destroy and unmount */
 	const char *userns;		/* as in ns_ref: NULL = privileged, ids not shifted */
 	uint32_t idmap_base;
 };
@@ -607,7 +612,7 @@ struct disk_found {
 
 struct disk;
 struct disk_ops {
-	const char *name;		/* "overlay", "fake" */
+	const char *name;		/* "local", "fake" */
 
 	int (*open)(const struct backend_env *env, struct disk **ret, struct vn_error *err);
 	void (*close)(struct disk *self);
@@ -616,6 +621,9 @@ struct disk_ops {
 	int (*host_up)(struct disk *self, struct vn_error *err);
 	int (*host_down)(struct disk *self, struct vn_error *err);	/* unmounts all of ours */
 	int (*missing)(struct disk *self, char ***ret, struct vn_error *err);
+	/* loop: VN_E_UNSUPPORTED where this host cannot have disks of that type, the text saying why.
+	 * Known after host_up. */
+	int (*type_check)(struct disk *self, int type, struct vn_error *err);
 
 	/*
 	 * Unpacks an archive, or stores a disk, as image spec->sha256. There already is fine.
@@ -633,7 +641,7 @@ struct disk_ops {
 	/* VN_E_NOT_FOUND unless the image is there and finished, with all that it is a layer on. */
 	int (*image_check)(struct disk *self, const char *sha256, struct vn_error *err);
 
-	/* VN_E_UNSUPPORTED: the image is a disk, and this backend makes root folders. */
+	/* VN_E_UNSUPPORTED: such an image is nothing for a disk of that type; or as type_check. */
 	int (*create)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/*
 	 * A fresh disk in the place of what is there, on whatever image it was. The new one is made
@@ -714,7 +722,7 @@ struct fetcher {
 
 extern const struct compute_ops compute_lxc, compute_fake;
 extern const struct net_ops net_linux, net_fake;
-extern const struct disk_ops disk_overlay, disk_fake;
+extern const struct disk_ops disk_local, disk_fake;
 extern const struct fetch_ops fetch_curl, fetch_fake;
 
 /* Frees what `missing` returns; NULL is fine. */

@@ -1,6 +1,6 @@
 /*
  * Text to JSON by the kind of field. Quantities stay strings, the daemon reads their units; a
- * forward may be written 2201:22/tcp. A field that this program does not know yet is sent as it
+ * forward may be written 2201:22/tcp, a disk lvm-thin,10GiB. A field that this program does not know yet is sent as it
  * stands, so that an older client can set what a newer daemon has.
  */
 
@@ -90,6 +90,18 @@ read_forward(const char *text, json_t **ret, struct vn_error *err)
 	return 0;
 }
 
+/* "TYPE[,SIZE]" */
+static int
+read_disk(const char *text, json_t **ret)
+{
+	size_t length = strcspn(text, ",");
+
+	*ret = json_pack("{s:s%}", "type", text, length);
+	if (*ret && text[length])
+		json_object_set_new(*ret, "size", json_string(text + length + 1));
+	return *ret ? 0 : -1;
+}
+
 static int
 read_json(const char *name, const char *text, json_t **ret, struct vn_error *err)
 {
@@ -128,6 +140,9 @@ read_value(const struct field *field, const char *text, json_t **ret, struct vn_
 			return read_forward(text, ret, err);
 		return read_string(field->name, text, ret, err);
 	case FIELD_STRUCT:
+		if (*text != '{' && strcmp(field->name, "disk") == 0 && read_disk(text, ret) == 0)
+			return 0;
+		break;
 	case FIELD_MAP:
 	case FIELD_INLINE:
 	case FIELD_JSON:
@@ -213,6 +228,8 @@ value_word(const struct field *field)
 		return "RATE";
 	case FIELD_LIST:
 		return strcmp(field->name, "forwards") == 0 ? "HOST:GUEST[/PROTOCOL]" : "ITEM";
+	case FIELD_STRUCT:
+		return strcmp(field->name, "disk") == 0 ? "TYPE[,SIZE]" : "VALUE";
 	default:
 		return "VALUE";
 	}

@@ -106,6 +106,7 @@ print_vnode(json_t *vnode)
 		{ "error", "error", CELL_ERROR },  { "memory", "memory_bytes", CELL_BYTES },
 		{ "vcpus", "vcpus", CELL_LIMIT },  { "pids", "pids", CELL_LIMIT },
 		{ "restart", "restart", 0 },	   { "privileged", "privileged", 0 },
+		{ "disk", "disk/type", 0 },	   { "disk size", "disk/size_bytes", CELL_BYTES },
 		{ "last exit", "exit", CELL_EXIT }, { "exited at", "exit/at", CELL_TIME }, { 0 },
 	};
 	static const struct column interfaces[] = {

@@ -170,7 +170,7 @@ load_set(struct job *job, struct vn_error *err)
 		hold_both(job, change);
 	change->cut = choose_others(change, vnode, change->members, &change->n_cut);
 	choose_fresh(change, job, vnode);
-	change->restart = change_compare(json_object_get(job->data, "before"),
+	change->restart = change_compare(vnode, json_object_get(job->data, "before"),
 					 json_object_get(job->params, "spec"), NULL) >=
 			  CHANGE_RESTART ||
 			  (change->members &&

@@ -12,10 +12,11 @@ enum change_class change_class_of(const char *field);
 char *change_document(void);
 
 /*
- * Compares canonical specs; adds the names of differing fields to `fields` (may be NULL).
- * Returns the strongest class among them.
+ * Compares canonical specs of a vnode; adds the names of differing fields to `fields` (may be NULL).
+ * A disk's type is told as "disk", its size as "disk/size". Returns the strongest class among them.
  */
-enum change_class change_compare(json_t *old_spec, json_t *new_spec, json_t *fields);
+enum change_class change_compare(const struct vnode *vnode, json_t *old_spec, json_t *new_spec,
+				 json_t *fields);
 
 /*
  * Params of vnode.set: {"vmid", "spec": canonical, "members": {lan name: member object or null}}.

@@ -32,6 +32,9 @@ static const struct {
 	{ "uplink",     CHANGE_LIVE,     "of a LAN" },
 	{ "tunnels",    CHANGE_LIVE,     "of a LAN: those that do not differ go on" },
 	{ "image",      CHANGE_RECREATE, "a fresh disk; refused without allow_recreate" },
+	{ "disk",       CHANGE_RECREATE, "another type: a fresh disk; refused without allow_recreate" },
+	{ "disk/type",  CHANGE_LIVE,     "said, or left out, without being another" },
+	{ "disk/size",  CHANGE_RESTART,  "grows; it cannot shrink" },
 	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
 	{ "control",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
 	{ "privileged", CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
@@ -78,12 +81,41 @@ compare_key(json_t *a, json_t *b, const char *key, json_t *fields, enum change_c
 		*strongest = change_class_of(key);
 }
 
-enum change_class
-change_compare(json_t *old_spec, json_t *new_spec, json_t *fields)
+/* A type that is not said is the one that the disk has. */
+static const char *
+type_word(const struct vnode *vnode, json_t *disk)
 {
-	enum change_class strongest = CHANGE_NONE;
+	const char *word = json_string_value(json_object_get(disk, "type"));
 
+	if (word)
+		return word;
+	return vnode->disk_type < 0 ? "" : disk_type_words[vnode->disk_type];
+}
+
+/* What differs in a disk, as the field that the table has for it; NULL: nothing. */
+static const char *
+compare_disks(const struct vnode *vnode, json_t *old, json_t *new)
+{
+	json_t *size = json_object_get(old, "size"), *new_size = json_object_get(new, "size");
+
+	if (strcmp(type_word(vnode, old), type_word(vnode, new)) != 0)
+		return "disk";
+	if (size != new_size && !(size && new_size && json_equal(size, new_size)))
+		return "disk/size";
+	return old != new && !(old && new && json_equal(old, new)) ? "disk/type" : NULL;
+}
+
+enum change_class
+change_compare(const struct vnode *vnode, json_t *old_spec, json_t *new_spec, json_t *fields)
+{
+	const char *disk = compare_disks(vnode, json_object_get(old_spec, "disk"),
+					 json_object_get(new_spec, "disk"));
+	enum change_class strongest = disk ? change_class_of(disk) : CHANGE_NONE;
+
+	if (disk && fields)
+		json_array_append_new(fields, json_string(disk));
 	for (size_t i = 0; i < VN_COUNT(classes); i++)
-		compare_key(old_spec, new_spec, classes[i].field, fields, &strongest);
+		if (strcmp(classes[i].field, "disk") != 0)
+			compare_key(old_spec, new_spec, classes[i].field, fields, &strongest);
 	return strongest;
 }

@@ -1,5 +1,6 @@
 /* What a vnode's spec asks of this host, checked before anything is made. */
 #include "daemon/lifecycle.h"
+#include "daemon/vnode_disk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,14 +36,17 @@ check_image(struct daemon *daemon, const struct doc_vnode *spec, const struct vn
 				  "vnoded.conf");
 	/* A vnode that has its disk needs the image's name no more. */
 	if (self && self->image_sha256[0] && self->spec.image && spec->image &&
-	    strcmp(self->spec.image, spec->image) == 0)
-		return 0;
+	    strcmp(self->spec.image, spec->image) == 0 &&
+	    vnode_disk_type(daemon, spec, self) == self->disk_type)
+		return vnode_disk_check(daemon, spec, self, NULL, err);
 	image = image_find(daemon, name);
 	if (!image || image->state == IMAGE_FAILED || image->state == IMAGE_ABSENT)
 		return vn_fail_at(err, "/image", VN_E_NOT_FOUND, "no image '%s'; add it with image.add",
 				  name);
-	return image_check_kind(image, spec->backend ? spec->backend : daemon->config.default_backend,
-				err);
+	if (image_check_kind(image, spec->backend ? spec->backend : daemon->config.default_backend,
+			     err) < 0)
+		return -1;
+	return vnode_disk_check(daemon, spec, self, image, err);
 }
 
 static int

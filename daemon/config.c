@@ -15,17 +15,18 @@
 #include <sys/stat.h>
 
 #include "daemon/log.h"
+#include "proto/base/disk_type.h"
 #include "proto/base/mem.h"
 #include "proto/base/units.h"
 
 enum kind {
 	KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_NETWORKS, KIND_LEVEL,
-	KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_SWITCH,
+	KIND_DISK, KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_SWITCH,
 };
 
 static const char *const kind_words[] = {
-	"text", "name", "path", "IPv4 network", "IPv6 network", "networks", "level", "count", "size", "time",
-	"yes or no",
+	"text", "name", "path", "IPv4 network", "IPv6 network", "networks", "level", "disk type",
+	"count", "size", "time", "yes or no",
 };
 
 #define OPTIONAL 1u			/* an empty value is none */
@@ -79,6 +80,7 @@ static const struct key keys[] = {
 	    "Backend of vnodes that name none"),
 	KEY("default_image", default_image, KIND_NAME, OPTIONAL | RELOAD, "",
 	    "Image of vnodes that name none; empty: none"),
+	KEY("disk", disk, KIND_DISK, RELOAD, "overlay", "Type of the disks of new vnodes that name none"),
 	KEY("log_level", log_level, KIND_LEVEL, RELOAD, "info",
 	    "Least important lines that are logged"),
 	KEY("event_keep", event_keep, KIND_COUNT, RELOAD, "100000", "Events kept", 100, 100000000),
@@ -151,7 +153,7 @@ number_at(const struct key *key, const struct config *config)
 static bool
 is_text(const struct key *key)
 {
-	return key->kind <= KIND_LEVEL;
+	return key->kind <= KIND_DISK;
 }
 
 /* spare: bits that the prefix must leave to hosts. */
@@ -223,6 +225,11 @@ check_text(const struct key *key, const char *text, struct vn_error *err)
 			return 0;
 		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, "
 			       "got \"%.60s\"", text);
+	case KIND_DISK:
+		if (disk_type_find(text) >= 0)
+			return 0;
+		return vn_fail(err, VN_E_INVALID, "expected a type of disks such as overlay, got "
+			       "\"%.60s\"", text);
 	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME: case KIND_SWITCH:
 		break;
 	}

@@ -25,6 +25,7 @@ struct config {
 	const char *control_nat_except;	/* see config_next_network(); NULL: none */
 	const char *default_backend;	/* "lxc" */
 	const char *default_image;	/* NULL: none */
+	const char *disk;		/* a word of disk_type_words: "overlay" */
 	const char *log_level;		/* error warning info debug */
 	int64_t event_keep;		/* 100,000 */
 	int64_t job_keep;		/* ended jobs kept: 10,000 */

@@ -3,6 +3,19 @@
 
 #include <sys/utsname.h>
 
+/* What not every vnoded can do, and each type of disks that this host can have. */
+static json_t *
+features(struct daemon *daemon)
+{
+	json_t *list = json_pack("[s]", "verify");
+	struct vn_error ignored;
+
+	for (int i = 0; i < DISK_TYPES; i++)
+		if (daemon->disk->ops->type_check(daemon->disk, i, &ignored) == 0)
+			json_array_append_new(list, json_sprintf("disk:%s", disk_type_words[i]));
+	return list;
+}
+
 int
 handle_host_info(struct call *call, const void *params, struct vn_error *err)
 {
@@ -17,8 +30,8 @@ handle_host_info(struct call *call, const void *params, struct vn_error *err)
 		vnodes++;
 		running += vnode->observed == VNODE_RUNNING;
 	}
-	call_reply(call, json_pack("{ss si s[s] ss ss ss ss so sb sI sI sI ss ss}",
-		"version", DAEMON_VERSION, "protocol", PROTOCOL_VERSION, "features", "verify",
+	call_reply(call, json_pack("{ss si so ss ss ss ss so sb sI sI sI ss ss}",
+		"version", DAEMON_VERSION, "protocol", PROTOCOL_VERSION, "features", features(daemon),
 		"instance", daemon->instance, "instance_name", daemon->config.instance_name,
 		"epoch", daemon->epoch, "boot_id", daemon->boot_id, "missing", host_missing(daemon),
 		"ready", daemon->ready, "vnodes", vnodes, "running", running,

@@ -196,7 +196,7 @@ static int
 may_change(const struct vnode *vnode, json_t *spec, bool restart, struct vn_error *err)
 {
 	json_t *fields = json_array();
-	enum change_class class = change_compare(vnode->spec_json, spec, fields);
+	enum change_class class = change_compare(vnode, vnode->spec_json, spec, fields);
 	const char *first = json_string_value(json_array_get(fields, 0));
 	char path[160] = "";
 	int status = 0;

@@ -16,7 +16,7 @@
 #endif
 
 static const struct daemon_backends real = {
-	{ &compute_lxc }, &net_linux, &disk_overlay, &fetch_curl, NULL
+	{ &compute_lxc }, &net_linux, &disk_local, &fetch_curl, NULL
 };
 
 /* For load tests and for trying the protocol out: nothing of the machine is touched. */

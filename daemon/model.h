@@ -86,6 +86,7 @@ struct vnode {
 	char *row_text;			/* its row of vnode.list without the job; NULL: to be built anew */
 	struct vn_arena spec_arena;
 	char image_sha256[65];		/* resolved when the disk was made; "" none yet */
+	int disk_type;			/* likewise: enum disk_type; -1: none yet */
 
 	enum vnode_state observed;	/* written by vnode_set_state only */
 	enum vnode_state wanted;	/* RUNNING, STOPPED or ABSENT */

@@ -91,20 +91,30 @@ refuse_class(struct planning *p, const char *name, json_t *fields, struct vn_err
 
 	json_array_foreach(fields, i, field) {
 		const char *key = json_string_value(field);
-		bool is_image = strcmp(key, "image") == 0;
+		bool is_disk = strcmp(key, "image") == 0 || strcmp(key, "disk") == 0;
 
 		if (change_class_of(key) != CHANGE_RECREATE ||
-		    (is_image && p->options->allow_recreate))
+		    (is_disk && p->options->allow_recreate))
 			continue;
 		snprintf(path, sizeof(path), "/vnodes/%s/%s", name, key);
-		return vn_fail_at(err, path, VN_E_INVALID, is_image
-			? "a change of the image needs a fresh disk: allow it with allow_recreate"
+		return vn_fail_at(err, path, VN_E_INVALID, is_disk
+			? "such a change needs a fresh disk: allow it with allow_recreate"
 			: "cannot be changed: destroy the vnode and create it anew");
 	}
 	return 0;
 }
 
-/* The image changes last, past the commit point; all else is changed, and undone, like any other change. */
+/* A field of `spec` as `before` has it. */
+static void
+keep_field(json_t *spec, json_t *before, const char *key)
+{
+	if (json_object_get(before, key))
+		json_object_set(spec, key, json_object_get(before, key));
+	else
+		json_object_del(spec, key);
+}
+
+/* Image and disk change last, past the commit point; all else is changed, and undone, like any other change. */
 static void
 plan_recreate(struct planning *p, json_t *item)
 {
@@ -113,10 +123,8 @@ plan_recreate(struct planning *p, json_t *item)
 
 	json_array_append_new(list_of(p, "recreate"), json_pack("{sO sO}", "vmid",
 		json_object_get(item, "vmid"), "spec", json_object_get(item, "spec")));
-	if (json_object_get(before, "image"))
-		json_object_set(spec, "image", json_object_get(before, "image"));
-	else
-		json_object_del(spec, "image");
+	keep_field(spec, before, "image");
+	keep_field(spec, before, "disk");
 	json_object_set_new(change, "spec", spec);
 	if (!json_equal(spec, before) || json_object_get(item, "members"))
 		json_array_append(list_of(p, "change"), change);
@@ -130,7 +138,7 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	json_t *spec = schema_encode(doc_vnode_fields, doc);
 	json_t *members = members_of(p, doc->key), *before = members_export(vnode);
 	json_t *fields = json_array(), *item;
-	enum change_class class = change_compare(vnode->spec_json, spec, fields);
+	enum change_class class = change_compare(vnode, vnode->spec_json, spec, fields);
 	enum change_class of_members = members_compare(members, before);
 	int status = 0;
 

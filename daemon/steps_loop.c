@@ -2,6 +2,7 @@
  * Steps that touch the model: what a worker step found out is put into the vnode and its row here.
  */
 #include "daemon/steps.h"
+#include "daemon/vnode_disk.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -94,9 +95,13 @@ step_resolve(struct job *job, void *ctx, struct vn_error *err)
 	if (image_check_kind(image, vnode->spec.backend ? vnode->spec.backend
 			     : job->daemon->config.default_backend, err) < 0)
 		return STEP_FAILED;
+	if (vnode_disk_check(job->daemon, &vnode->spec, vnode, image, err) < 0)
+		return STEP_FAILED;
 	image_touch(image);
 	snprintf(vnode->image_sha256, sizeof(vnode->image_sha256), "%s", image->sha256);
+	vnode->disk_type = vnode_disk_type(job->daemon, &vnode->spec, vnode);
 	vnode_record(vnode);
+	task->disk_spec.type = vnode->disk_type;
 	task->disk_spec.image_sha256 = vn_arena_strdup(&task->arena, image->sha256);
 	return hold_forwards(vnode, task, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
@@ -117,7 +122,7 @@ undo_resolve(struct job *job, void *ctx, struct vn_error *err)
 }
 
 static void
-adopt_image(struct vnode *vnode, json_t *spec, const char *sha256)
+adopt_image(struct vnode *vnode, json_t *spec, const char *sha256, int disk_type)
 {
 	vn_autoarena arena = { 0 };
 	struct doc_vnode decoded = { 0 };
@@ -126,6 +131,7 @@ adopt_image(struct vnode *vnode, json_t *spec, const char *sha256)
 	if (schema_decode(doc_vnode_fields, spec, &arena, &decoded, &err) < 0)
 		abort();		/* what we have written ourselves */
 	snprintf(vnode->image_sha256, sizeof(vnode->image_sha256), "%s", sha256);
+	vnode->disk_type = disk_type;
 	vnode_set_spec(vnode, &decoded);
 }
 
@@ -141,9 +147,10 @@ step_respec(struct job *job, void *ctx, struct vn_error *err)
 	if (!json_object_get(job->data, "spec_before")) {
 		job_note(job, "spec_before", json_incref(vnode->spec_json));
 		job_note(job, "image_before", json_string(vnode->image_sha256));
+		job_note(job, "disk_before", json_integer(vnode->disk_type));
 	}
 	if (spec)
-		adopt_image(vnode, spec, vnode->image_sha256);
+		adopt_image(vnode, spec, vnode->image_sha256, vnode->disk_type);
 	return STEP_DONE;
 }
 
@@ -156,7 +163,8 @@ undo_respec(struct job *job, void *ctx, struct vn_error *err)
 	(void)ctx;
 	(void)err;
 	if (spec && sha256)
-		adopt_image(job_vnode(job), spec, sha256);
+		adopt_image(job_vnode(job), spec, sha256,
+			    (int)json_integer_value(json_object_get(job->data, "disk_before")));
 	return STEP_DONE;
 }
 

@@ -11,7 +11,7 @@
 
 #include "daemon/loop.h"
 
-#define STORE_SCHEMA 4			/* of this program; the database holds its own */
+#define STORE_SCHEMA 5			/* of this program; the database holds its own */
 
 struct store;
 

@@ -27,7 +27,7 @@ static const char tables[] =
 	" name TEXT NOT NULL, spec TEXT NOT NULL, wanted INTEGER NOT NULL,"
 	" observed INTEGER NOT NULL,"
 	" since INTEGER NOT NULL, idmap_base INTEGER NOT NULL, control_index INTEGER NOT NULL,"
-	" image TEXT, runtime TEXT, error TEXT, last_exit TEXT,"
+	" image TEXT, runtime TEXT, error TEXT, last_exit TEXT, disk TEXT,"
 	" UNIQUE (topology, name));"
 
 	"CREATE TABLE lans ("
@@ -76,6 +76,9 @@ static const struct store_migration migrations[] = {
 	     "ALTER TABLE images ADD COLUMN archive_bytes INTEGER NOT NULL DEFAULT 0;"
 	     "ALTER TABLE images ADD COLUMN virtual_bytes INTEGER NOT NULL DEFAULT 0;"
 	     "ALTER TABLE images ADD COLUMN used INTEGER NOT NULL DEFAULT 0" },
+	/* Every disk of that time was an overlay. */
+	{ 4, "ALTER TABLE vnodes ADD COLUMN disk TEXT;"
+	     "UPDATE vnodes SET disk = 'overlay' WHERE image <> ''" },
 };
 
 const struct store_schema store_schema = {

@@ -27,6 +27,7 @@ vnode_make(struct topology *topology, int64_t vmid, const char *name, const char
 	vnode->name = vn_strdup(name);
 	vnode->topology = topology;
 	vnode->wanted = VNODE_STOPPED;
+	vnode->disk_type = -1;
 	snprintf(vnode->uuid, sizeof(vnode->uuid), "%s", uuid);
 	snprintf(vnode->domain, sizeof(vnode->domain), "vnoded-%.8s-%" PRId64,
 		 vnode->daemon->instance, vmid);
@@ -184,10 +185,11 @@ vnode_record(struct vnode *vnode)
 	json_decref(packed);
 	store_put(vnode->daemon->store, "INSERT OR REPLACE INTO vnodes(vmid, uuid, topology, name, "
 		  "spec, wanted, observed, since, idmap_base, control_index, image, runtime, error, "
-		  "last_exit) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "isissiiiiissss", vnode->vmid,
+		  "last_exit, disk) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "isissiiiiisssss", vnode->vmid,
 		  vnode->uuid, vnode->topology->id, vnode->name, spec, (int64_t)vnode->wanted,
 		  (int64_t)vnode->observed, vnode->since_us, (int64_t)vnode->idmap_base,
-		  vnode->control_index, vnode->image_sha256, runtime, error, exit);
+		  vnode->control_index, vnode->image_sha256, runtime, error, exit,
+		  vnode->disk_type < 0 ? NULL : disk_type_words[vnode->disk_type]);
 }
 
 /* The lowest number from `first` up that no vnode has in the member at `offset`; -1: none below end. */
@@ -444,6 +446,7 @@ on_row(void *arg, struct store_row *row)
 		guest_id_unpack(store_text(row, 11), &vnode->runtime);
 		error_unpack(store_text(row, 12), &vnode->error);
 		exit_unpack(store_text(row, 13), &vnode->last_exit);
+		vnode->disk_type = store_text(row, 14) ? disk_type_find(store_text(row, 14)) : -1;
 	} else {
 		vn_log_error("vnode", "the database's row of vnode %" PRId64 " cannot be read; it is "
 			     "left alone", store_int(row, 0));
@@ -465,7 +468,7 @@ vnodes_load(struct daemon *daemon, struct vn_error *err)
 {
 	if (store_read(daemon->store, on_row, daemon, err, "SELECT vmid, uuid, topology, name, spec, "
 		       "wanted, observed, since, idmap_base, control_index, image, runtime, error, "
-		       "last_exit FROM vnodes ORDER BY vmid", "") < 0)
+		       "last_exit, disk FROM vnodes ORDER BY vmid", "") < 0)
 		return -1;
 	/* VMIDs are never reused, also after the newest vnode was destroyed. */
 	return store_read(daemon->store, on_last, &daemon->model->last_vmid, err,

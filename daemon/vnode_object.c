@@ -1,5 +1,5 @@
 /* Vnodes as objects of the protocol. */
-#include "daemon/model.h"
+#include "daemon/vnode_disk.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -124,6 +124,7 @@ vnode_object(const struct vnode *vnode)
 	json_object_set_new(object, "exit", vnode_exit_object(&vnode->last_exit));
 	json_object_set_new(object, "interfaces", interfaces_object(vnode));
 	json_object_set_new(object, "forwards", forwards_object(vnode));
+	json_object_set_new(object, "disk", vnode_disk_object(vnode));
 	return object;
 }
 

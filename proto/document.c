@@ -63,6 +63,8 @@ const struct field doc_vnode_fields[] = {
 	  .item = FIELD_STRUCT, .fields = doc_route_fields, .size = sizeof(struct doc_route) },
 	{ "default_route", "whether it has a default route over the control network", FIELD_WORD, 0,
 	  AT(doc_vnode, default_route), .words = default_route_words },
+	{ "disk", "its disk", FIELD_STRUCT, FIELD_MARKED, AT(doc_vnode, disk), .fields = doc_disk_fields,
+	  .size = sizeof(struct doc_disk) },
 	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };
@@ -243,6 +245,11 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 		snprintf(path, sizeof(path), "%s/forwards/%zu/host", at, i);
 		if (check_forward(checks, &forwards[i], path) < 0)
 			return -1;
+	}
+	if (doc_disk_check(&vnode->disk, checks->err) < 0) {
+		snprintf(path, sizeof(path), "%s/disk", at);
+		vn_error_prefix_path(checks->err, path);
+		return -1;
 	}
 	return check_routes(checks, vnode, at);
 }

@@ -1,6 +1,7 @@
 #pragma once
 /* The topology document (DESIGN section 8), as the schema decodes it. */
 
+#include "proto/disk.h"
 #include "proto/route.h"
 #include "proto/schedule.h"
 #include "proto/schema.h"
@@ -36,6 +37,7 @@ struct doc_vnode {
 	struct field_array forwards;	/* struct doc_forward */
 	struct field_array routes;	/* struct doc_route */
 	int default_route;		/* enum default_route */
+	struct doc_disk disk;
 };
 
 struct doc_member {

@@ -75,6 +75,10 @@ const struct object_field object_fields[] = {
 	{ "vnode", "exit", "exit?", "how it ended last" },
 	{ "vnode", "interfaces", "interface[]", "its interfaces" },
 	{ "vnode", "forwards", "forward[]", "ports of the host that lead to it" },
+	{ "vnode", "disk", "vnode_disk", "what its disk is" },
+
+	{ "vnode_disk", "type", "string", "overlay or reflink" },
+	{ "vnode_disk", "size_bytes", "integer", "its size; 0 = its image's, or none of its own" },
 
 	{ "failure", "code", "string", "what a program branches on" },
 	{ "failure", "text", "string", "what a person reads" },

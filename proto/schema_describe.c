@@ -162,7 +162,7 @@ describe_preset(const struct field *field)
 	case FIELD_BOOL:
 		return json_boolean(field->preset != 0);
 	case FIELD_WORD:
-		return json_string(field->words[field->preset]);
+		return field->preset < 0 ? NULL : json_string(field->words[field->preset]);
 	case FIELD_INT:
 		return field->preset >= field->min && field->preset != 0
 			       ? json_integer(field->preset)

@@ -165,7 +165,8 @@ subject_init(struct subject *s, const struct machine *machine, int64_t vmid)
 	snprintf(s->userns, sizeof(s->userns), "%s/userns/vnoded-%lld", env->run_dir, (long long)vmid);
 	snprintf(s->dir, sizeof(s->dir), "%s/vnodes/%lld", env->state_dir, (long long)vmid);
 	s->ns = (struct ns_ref){ vmid, s->uuid, s->netns, s->userns, 1u << 20 };
-	s->disk = (struct disk_spec){ vmid, s->uuid, machine->sha256, s->userns, 1u << 20 };
+	s->disk = (struct disk_spec){ .vmid = vmid, .uuid = s->uuid, .image_sha256 = machine->sha256,
+		.userns = s->userns, .idmap_base = 1u << 20 };
 	s->guest = (struct guest_spec){ .domain = s->domain, .uuid = s->uuid, .title = "t/subject",
 		.hostname = "subject", .root = s->root, .ns = s->ns, .memory_bytes = 64 << 20,
 		.vcpus = 1, .dir = s->dir, .console_bytes = 65536 };

@@ -11,24 +11,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "backends/disk/files.h"
 #include "backends/disk/trash.h"
+#include "backends/disk/types.h"
 #include "proto/base/mem.h"
 
 /* Under this name a folder is made. A VMID is never given twice, so neither is the name. */
 static char *
-new_folder_path(const struct overlay *overlay, int64_t vmid)
+new_folder_path(const struct local *local, int64_t vmid)
 {
-	return vn_format("%s/.new-%lld", overlay->disks, (long long)vmid);
+	return vn_format("%s/.new-%lld", local->disks, (long long)vmid);
 }
 
 char *
-folder_path(const struct overlay *overlay, int64_t vmid)
+folder_path(const struct local *local, int64_t vmid)
 {
-	return vn_format("%s/%lld", overlay->disks, (long long)vmid);
+	return vn_format("%s/%lld", local->disks, (long long)vmid);
 }
 
 int
@@ -36,8 +36,8 @@ folder_check(const char *path, const struct disk_spec *spec, const char *image, 
 	     struct vn_error *err)
 {
 	vn_autofree char *owner_path = vn_format("%s/owner", path);
-	const char *uuid = "", *of_image = "";
-	bool is_own, is_image;
+	const char *uuid = "", *of_image = "", *type = disk_type_words[DISK_OVERLAY];
+	bool is_own, is_image, is_type;
 	json_t *owner;
 
 	*ret_there = access(path, F_OK) == 0;
@@ -45,9 +45,11 @@ folder_check(const char *path, const struct disk_spec *spec, const char *image, 
 		return 0;
 	owner = files_read_json(owner_path);
 	if (owner)
-		json_unpack(owner, "{s?s, s?s}", "uuid", &uuid, "image", &of_image);
+		json_unpack(owner, "{s?s, s?s, s?s}", "uuid", &uuid, "image", &of_image, "type",
+			    &type);
 	is_own = !spec->uuid || !strcmp(uuid, spec->uuid);
 	is_image = !image || !strcmp(of_image, image);
+	is_type = !image || !strcmp(type, disk_type_words[spec->type]);
 	json_decref(owner);
 	if (!is_own)
 		return vn_fail(err, VN_E_EXISTS, "the folder %s belongs to someone else: move it "
@@ -55,46 +57,20 @@ folder_check(const char *path, const struct disk_spec *spec, const char *image, 
 	if (!is_image)
 		return vn_fail(err, VN_E_STATE, "the disk %s was made for another image: reload the "
 			       "vnode", path);
+	if (!is_type)
+		return vn_fail(err, VN_E_STATE, "the disk %s was not made as %s: reload the vnode", path,
+			       disk_type_words[spec->type]);
 	return 0;
 }
 
 static int
-copy_attribute(const char *from, const char *to, const char *name, struct vn_error *err)
-{
-	char value[4096];
-	ssize_t size = lgetxattr(from, name, value, sizeof(value));
-
-	if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP))
-		return 0;
-	if (size < 0 || lsetxattr(to, name, value, (size_t)size, 0) < 0)
-		return vn_fail_errno(err, errno, "copy the attribute %s to %s", name, to);
-	return 0;
-}
-
-/* The guest's / shows the upper folder's own owner and mode: so they must be the image's. */
-static int
-make_upper(const char *image_root, const char *upper, struct vn_error *err)
-{
-	struct stat st;
-
-	if (lstat(image_root, &st) < 0)
-		return vn_fail_errno(err, errno, "look at %s", image_root);
-	if (mkdir(upper, 0700) < 0 || chown(upper, st.st_uid, st.st_gid) < 0
-	    || chmod(upper, st.st_mode & 07777) < 0)
-		return vn_fail_errno(err, errno, "make the folder %s", upper);
-	if (copy_attribute(image_root, upper, "system.posix_acl_access", err) < 0
-	    || copy_attribute(image_root, upper, "system.posix_acl_default", err) < 0)
-		return -1;
-	return 0;
-}
-
-static int
-write_owner(const struct overlay *overlay, const char *folder, const struct disk_spec *spec,
+write_owner(const struct local *local, const char *folder, const struct disk_spec *spec,
 	    struct vn_error *err)
 {
 	vn_autofree char *path = vn_format("%s/owner", folder);
-	json_t *owner = json_pack("{s:s, s:s, s:s}", "instance", overlay->env->instance,
-				  "uuid", spec->uuid, "image", spec->image_sha256);
+	json_t *owner = json_pack("{s:s, s:s, s:s, s:s}", "instance", local->env->instance,
+				  "uuid", spec->uuid, "image", spec->image_sha256,
+				  "type", disk_type_words[spec->type]);
 	int result;
 
 	if (!owner)
@@ -106,27 +82,22 @@ write_owner(const struct overlay *overlay, const char *folder, const struct disk
 
 /* Fills a folder with all that makes it a disk. */
 static int
-fill_folder(const struct overlay *overlay, const char *folder, const struct disk_spec *spec,
+fill_folder(const struct local *local, const char *folder, const struct disk_spec *spec,
 	    struct vn_error *err)
 {
-	vn_autofree char *image = vn_format("%s/%s/root", overlay->images, spec->image_sha256);
-	vn_autofree char *upper = vn_format("%s/upper", folder);
-	vn_autofree char *work = vn_format("%s/work", folder);
-
 	if (mkdir(folder, 0700) < 0)
 		return vn_fail_errno(err, errno, "make the folder %s", folder);
-	if (write_owner(overlay, folder, spec, err) < 0 || make_upper(image, upper, err) < 0)
+	if (write_owner(local, folder, spec, err) < 0
+	    || types_get(spec->type)->fill(local, folder, spec, err) < 0)
 		return -1;
-	if (mkdir(work, 0700) < 0)
-		return vn_fail_errno(err, errno, "make the folder %s", work);
 	return files_sync_folder(folder, err);
 }
 
 int
-folder_create(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+folder_create(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
-	vn_autofree char *path = folder_path(overlay, spec->vmid);
-	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
+	vn_autofree char *path = folder_path(local, spec->vmid);
+	vn_autofree char *new_path = new_folder_path(local, spec->vmid);
 	struct vn_error ignored;
 	bool is_there;
 
@@ -135,25 +106,25 @@ folder_create(const struct overlay *overlay, const struct disk_spec *spec, struc
 	if (is_there)
 		return 0;
 	/* What a crash left under the other name is of no use. */
-	if (trash_away(overlay->trash, new_path, "disk", err) < 0)
+	if (trash_away(local->trash, new_path, "disk", err) < 0)
 		return -1;
-	if (fill_folder(overlay, new_path, spec, err) < 0) {
-		trash_away(overlay->trash, new_path, "disk", &ignored);
+	if (fill_folder(local, new_path, spec, err) < 0) {
+		trash_away(local->trash, new_path, "disk", &ignored);
 		return -1;
 	}
 	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
 		vn_fail_errno(err, errno, "put the disk %s in place", path);
-		trash_away(overlay->trash, new_path, "disk", &ignored);
+		trash_away(local->trash, new_path, "disk", &ignored);
 		return -1;
 	}
-	return files_sync_folder(overlay->disks, err);
+	return files_sync_folder(local->disks, err);
 }
 
 int
-folder_renew(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+folder_renew(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
-	vn_autofree char *path = folder_path(overlay, spec->vmid);
-	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
+	vn_autofree char *path = folder_path(local, spec->vmid);
+	vn_autofree char *new_path = new_folder_path(local, spec->vmid);
 	vn_autofree char *label = vn_format("disk-%lld", (long long)spec->vmid);
 	struct vn_error ignored;
 	bool is_there;
@@ -161,36 +132,36 @@ folder_renew(const struct overlay *overlay, const struct disk_spec *spec, struct
 	if (folder_check(path, spec, NULL, &is_there, err) < 0)
 		return -1;
 	if (!is_there)
-		return folder_create(overlay, spec, err);
+		return folder_create(local, spec, err);
 	/* The old disk, where a crash came between the two renames below; or half a new one. */
-	if (trash_away(overlay->trash, new_path, label, err) < 0)
+	if (trash_away(local->trash, new_path, label, err) < 0)
 		return -1;
-	if (fill_folder(overlay, new_path, spec, err) < 0) {
-		trash_away(overlay->trash, new_path, label, &ignored);
+	if (fill_folder(local, new_path, spec, err) < 0) {
+		trash_away(local->trash, new_path, label, &ignored);
 		return -1;
 	}
 	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
 		vn_fail_errno(err, errno, "put the fresh disk %s in place", path);
-		trash_away(overlay->trash, new_path, label, &ignored);
+		trash_away(local->trash, new_path, label, &ignored);
 		return -1;
 	}
-	if (files_sync_folder(overlay->disks, err) < 0)
+	if (files_sync_folder(local->disks, err) < 0)
 		return -1;
-	return trash_away(overlay->trash, new_path, label, err);
+	return trash_away(local->trash, new_path, label, err);
 }
 
 int
-folder_destroy(const struct overlay *overlay, const struct disk_spec *spec, struct vn_error *err)
+folder_destroy(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
-	vn_autofree char *path = folder_path(overlay, spec->vmid);
-	vn_autofree char *new_path = new_folder_path(overlay, spec->vmid);
+	vn_autofree char *path = folder_path(local, spec->vmid);
+	vn_autofree char *new_path = new_folder_path(local, spec->vmid);
 	vn_autofree char *label = vn_format("disk-%lld", (long long)spec->vmid);
 	bool is_there;
 
 	if (folder_check(path, spec, NULL, &is_there, err) < 0
-	    || trash_away(overlay->trash, new_path, label, err) < 0)
+	    || trash_away(local->trash, new_path, label, err) < 0)
 		return -1;
-	return is_there ? trash_away(overlay->trash, path, label, err) : 0;
+	return is_there ? trash_away(local->trash, path, label, err) : 0;
 }
 
 /* Whether the owner file at `path` names the image. */
@@ -207,16 +178,16 @@ is_built_on(const char *path, const char *sha256)
 }
 
 int
-folder_check_unused(const struct overlay *overlay, const char *sha256, struct vn_error *err)
+folder_check_unused(const struct local *local, const char *sha256, struct vn_error *err)
 {
-	DIR *dir = opendir(overlay->disks);
+	DIR *dir = opendir(local->disks);
 	struct dirent *entry;
 	int result = 0;
 
 	if (!dir)
-		return vn_fail_errno(err, errno, "open %s", overlay->disks);
+		return vn_fail_errno(err, errno, "open %s", local->disks);
 	while (result == 0 && (entry = readdir(dir))) {
-		vn_autofree char *path = vn_format("%s/%s/owner", overlay->disks, entry->d_name);
+		vn_autofree char *path = vn_format("%s/%s/owner", local->disks, entry->d_name);
 
 		if (entry->d_name[0] != '.' && is_built_on(path, sha256))
 			result = vn_fail(err, VN_E_STATE, "the disk of VMID %s is built on the image "

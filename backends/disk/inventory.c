@@ -1,5 +1,5 @@
 /* What lies in the backend's folders, read from the folders themselves. */
-#include "backends/disk/overlay.h"
+#include "backends/disk/local.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,13 +11,13 @@
 #include "proto/base/mem.h"
 
 struct inventory {
-	const struct overlay *overlay;
+	const struct local *local;
 	struct disk_found *found;
 	size_t count;
 };
 
 /* Writes into *ret what the entry is; false: nothing of ours. */
-typedef bool classify_fn(const struct overlay *overlay, const char *name, struct disk_found *ret);
+typedef bool classify_fn(const struct local *local, const char *name, struct disk_found *ret);
 
 static bool
 read_vmid(const char *name, int64_t *ret)
@@ -30,12 +30,12 @@ read_vmid(const char *name, int64_t *ret)
 }
 
 static bool
-classify_image(const struct overlay *overlay, const char *name, struct disk_found *ret)
+classify_image(const struct local *local, const char *name, struct disk_found *ret)
 {
 	struct image_info info;
 
 	ret->kind = DISK_IMAGE_PARTIAL;
-	if (image_is_finished(overlay->images, name, &info)) {
+	if (image_is_finished(local->images, name, &info)) {
 		ret->kind = DISK_IMAGE;
 		ret->facts = info.facts;
 	}
@@ -44,32 +44,32 @@ classify_image(const struct overlay *overlay, const char *name, struct disk_foun
 }
 
 static bool
-classify_disk(const struct overlay *overlay, const char *name, struct disk_found *ret)
+classify_disk(const struct local *local, const char *name, struct disk_found *ret)
 {
-	(void)overlay;
+	(void)local;
 	ret->kind = DISK_VNODE;
 	return read_vmid(name, &ret->vmid);
 }
 
 static bool
-classify_trash(const struct overlay *overlay, const char *name, struct disk_found *ret)
+classify_trash(const struct local *local, const char *name, struct disk_found *ret)
 {
-	(void)overlay;
+	(void)local;
 	ret->kind = DISK_TRASH;
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return true;
 }
 
 static bool
-classify_root(const struct overlay *overlay, const char *name, struct disk_found *ret)
+classify_root(const struct local *local, const char *name, struct disk_found *ret)
 {
-	vn_autofree char *path = vn_format("%s/%s", overlay->roots, name);
+	vn_autofree char *path = vn_format("%s/%s", local->roots, name);
 	bool is_ours, is_foreign;
 	struct vn_error ignored;
 
 	ret->kind = DISK_MOUNT;
 	return read_vmid(name, &ret->vmid)
-	       && overlay_is_mounted(overlay, path, &is_ours, &is_foreign, &ignored) == 0
+	       && local_is_mounted(local, path, &is_ours, &is_foreign, &ignored) == 0
 	       && is_ours;
 }
 
@@ -85,7 +85,7 @@ list_folder(struct inventory *inventory, const char *path, classify_fn *classify
 	while ((entry = readdir(dir))) {
 		struct disk_found found = { 0 };
 
-		if (entry->d_name[0] == '.' || !classify(inventory->overlay, entry->d_name, &found))
+		if (entry->d_name[0] == '.' || !classify(inventory->local, entry->d_name, &found))
 			continue;
 		inventory->found = vn_realloc_array(inventory->found, inventory->count + 1,
 						    sizeof(found));
@@ -96,16 +96,16 @@ list_folder(struct inventory *inventory, const char *path, classify_fn *classify
 }
 
 int
-overlay_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
+local_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
 		  struct vn_error *err)
 {
-	const struct overlay *overlay = vn_container_of(disk, struct overlay, base);
-	struct inventory inventory = { .overlay = overlay };
+	const struct local *local = vn_container_of(disk, struct local, base);
+	struct inventory inventory = { .local = local };
 
-	if (list_folder(&inventory, overlay->images, classify_image, err) < 0
-	    || list_folder(&inventory, overlay->disks, classify_disk, err) < 0
-	    || list_folder(&inventory, overlay->trash, classify_trash, err) < 0
-	    || list_folder(&inventory, overlay->roots, classify_root, err) < 0) {
+	if (list_folder(&inventory, local->images, classify_image, err) < 0
+	    || list_folder(&inventory, local->disks, classify_disk, err) < 0
+	    || list_folder(&inventory, local->trash, classify_trash, err) < 0
+	    || list_folder(&inventory, local->roots, classify_root, err) < 0) {
 		free(inventory.found);
 		return -1;
 	}

@@ -103,9 +103,8 @@ layers_open_workshop(const char *place, int *ret_fd, struct vn_error *err)
 	return 0;
 }
 
-/* A detached copy of the mount that holds `path`, rooted there, with its ids as in `userns`. */
-static int
-copy_layer(const char *path, int userns, uint64_t flags, int *ret_fd, struct vn_error *err)
+int
+layers_copy(const char *path, int userns, uint64_t flags, int *ret_fd, struct vn_error *err)
 {
 	struct mount_attr attr = { .attr_set = flags, .propagation = MS_PRIVATE };
 	vn_autoclose int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
@@ -141,9 +140,9 @@ copy_layers(struct assembly *assembly, struct vn_error *err)
 			return vn_fail_errno(err, errno, "open the user namespace %s", spec->userns);
 	}
 	for (size_t i = 0; i < spec->n_lowers; i++)
-		if (copy_layer(spec->lowers[i], userns, MOUNT_ATTR_RDONLY, &assembly->lowers[i], err) < 0)
+		if (layers_copy(spec->lowers[i], userns, MOUNT_ATTR_RDONLY, &assembly->lowers[i], err) < 0)
 			return -1;
-	if (copy_layer(spec->disk, userns, 0, &assembly->disk, err) < 0)
+	if (layers_copy(spec->disk, userns, 0, &assembly->disk, err) < 0)
 		return -1;
 	if (fstatat(assembly->disk, "work", &root, AT_SYMLINK_NOFOLLOW) < 0)
 		return vn_fail_errno(err, errno, "look at %s/work", spec->disk);

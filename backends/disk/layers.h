@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/base/error.h"
 
@@ -32,5 +33,14 @@ int layers_open_workshop(const char *place, int *ret_fd, struct vn_error *err);
  */
 int layers_assemble(int workshop, const struct layers_spec *spec, int *ret_fd, struct vn_error *err);
 
-/* Attaches what layers_assemble() made at the folder `target`. */
+/*
+ * A detached copy of the mount that holds `path`, rooted there.
+ *
+ * userns: a user namespace in whose ids it is shown, or -1.
+ * flags:  MOUNT_ATTR_…
+ * Errors: VN_E_UNSUPPORTED where the kernel or the file system cannot show such ids.
+ */
+int layers_copy(const char *path, int userns, uint64_t flags, int *ret_fd, struct vn_error *err);
+
+/* Attaches what layers_assemble() or layers_copy() made at the folder `target`. */
 int layers_attach(int fd, const char *target, struct vn_error *err);

@@ -5,7 +5,7 @@
  * A user namespace needs a process to be born in. That one process of ours lives for as long as two
  * files are written, and only once a boot: a success is remembered in the run folder.
  */
-#include "backends/disk/overlay.h"
+#include "backends/disk/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 #define ENOUGH_BYTES (256ull * 1024 * 1024)
 
 struct probe {
-	const struct overlay *overlay;
+	const struct local *local;
 	char *folder, *lower, *upper;
 	char **missing;
 	size_t count;
@@ -82,7 +82,7 @@ assemble_shifted(struct probe *probe, pid_t pid, struct vn_error *err)
 
 	if (write_map(pid, "uid_map", err) < 0 || write_map(pid, "gid_map", err) < 0)
 		return -1;
-	return layers_assemble(probe->overlay->workshop, &spec, &fd, err);
+	return layers_assemble(probe->local->workshop, &spec, &fd, err);
 }
 
 static int
@@ -111,8 +111,8 @@ try_plain(struct probe *probe, struct vn_error *err)
 	/* Overlayfs itself would go on without, and then lose deleted and renamed folders. */
 	if (lsetxattr(probe->upper, "trusted.overlay.probe", "y", 1, 0) < 0)
 		return vn_fail_errno(err, errno, "set a trusted attribute in %s",
-				     probe->overlay->env->state_dir);
-	return layers_assemble(probe->overlay->workshop, &spec, &fd, err);
+				     probe->local->env->state_dir);
+	return layers_assemble(probe->local->workshop, &spec, &fd, err);
 }
 
 static int
@@ -147,12 +147,12 @@ try_mounts(struct probe *probe)
 
 /* Which file system was found good: another disk mounted at state_dir is probed anew. */
 static json_t *
-verdict(const struct overlay *overlay)
+verdict(const struct local *local)
 {
 	struct stat st = { 0 };
 	json_t *json;
 
-	stat(overlay->env->state_dir, &st);
+	stat(local->env->state_dir, &st);
 	json = json_pack("{s:I}", "good_device", (json_int_t)st.st_dev);
 	if (!json)
 		abort();
@@ -162,13 +162,13 @@ verdict(const struct overlay *overlay)
 static void
 probe_mounts(struct probe *probe)
 {
-	vn_autofree char *path = vn_format("%s/disk-probe", probe->overlay->env->run_dir);
-	json_t *known = files_read_json(path), *good = verdict(probe->overlay);
+	vn_autofree char *path = vn_format("%s/disk-probe", probe->local->env->run_dir);
+	json_t *known = files_read_json(path), *good = verdict(probe->local);
 	struct vn_error ignored;
 
 	if (!json_equal(known, good)) {
 		try_mounts(probe);
-		trash_away(probe->overlay->trash, probe->folder, "probe", &ignored);
+		trash_away(probe->local->trash, probe->folder, "probe", &ignored);
 		if (probe->count == 0)
 			files_write_json(path, good, &ignored);
 	}
@@ -183,30 +183,30 @@ probe_space(struct probe *probe)
 	struct vn_error err;
 	vn_autofree char *text = NULL;
 
-	if (disk_overlay.free_bytes((struct disk *)&probe->overlay->base, &bytes, &err) < 0)
+	if (disk_local.free_bytes((struct disk *)&probe->local->base, &bytes, &err) < 0)
 		text = vn_strdup(err.text);
 	else if (bytes < ENOUGH_BYTES)
 		text = vn_format("room for disks: only %llu MiB are free in %s",
-				 (unsigned long long)bytes >> 20, probe->overlay->env->state_dir);
+				 (unsigned long long)bytes >> 20, probe->local->env->state_dir);
 	if (text)
 		add_missing(probe, text);
 }
 
 int
-overlay_missing(struct disk *disk, char ***ret, struct vn_error *err)
+local_missing(struct disk *disk, char ***ret, struct vn_error *err)
 {
-	const struct overlay *overlay = vn_container_of(disk, struct overlay, base);
-	struct probe probe = { .overlay = overlay };
+	const struct local *local = vn_container_of(disk, struct local, base);
+	struct probe probe = { .local = local };
 	char random[17];
 
 	(void)err;
 	files_random_name(random);
-	probe.folder = vn_format("%s/probe-%s", overlay->trash, random);
+	probe.folder = vn_format("%s/probe-%s", local->trash, random);
 	probe.lower = vn_format("%s/lower", probe.folder);
 	probe.upper = vn_format("%s/upper", probe.folder);
 	probe.missing = vn_alloc(sizeof(char *));
-	if (overlay->workshop < 0)
-		add_missing(&probe, overlay->workshop_err.text);
+	if (local->workshop < 0)
+		add_missing(&probe, local->workshop_err.text);
 	else
 		probe_mounts(&probe);
 	probe_space(&probe);

@@ -111,15 +111,18 @@ create(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 	if (disk && strcmp(disk->image, spec->image_sha256) != 0)
 		return vn_fail(err, VN_E_EXISTS, "disk %lld is on another image; destroy it first",
 			       (long long)spec->vmid);
+	if (disk && disk->type != spec->type)
+		return wrong_order(call, err, "disk %lld is of another type", (long long)spec->vmid);
 	if (disk)
 		return 0;
-	if (fake_image_check_root(call, spec->image_sha256, err) < 0 || fake_disk_check_space(call, err) < 0)
+	if (fake_disk_check_type(call, spec, err) < 0 || fake_disk_check_space(call, err) < 0)
 		return -1;
 	disk = vn_alloc(sizeof(*disk));
 	disk->vmid = spec->vmid;
 	disk->uuid = vn_strdup(spec->uuid);
 	disk->image = vn_strdup(spec->image_sha256);
 	disk->privileged = !spec->userns;
+	disk->type = spec->type;
 	disk->idmap_base = spec->idmap_base;
 	vn_list_init(&disk->files);
 	vn_list_append(&call->world->disks, &disk->link);
@@ -134,7 +137,7 @@ renew(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 	vn_autofree char *name = vn_format("%lld", (long long)spec->vmid);
 
 	if (fake_disk_check_up(call, err) < 0 || check_own(call, spec, err) < 0 ||
-	    fake_image_check_root(call, spec->image_sha256, err) < 0 ||
+	    fake_disk_check_type(call, spec, err) < 0 ||
 	    fake_disk_check_space(call, err) < 0)
 		return -1;
 	if (disk && disk->mount)
@@ -211,8 +214,8 @@ mount(struct call *call, const struct disk_spec *spec, const char *path, struct 
 		return wrong_order(call, err, "vnode %lld has no disk", (long long)spec->vmid);
 	if (fake_image_look(call, disk->image, err) < 0)
 		return wrong_order(call, err, "image %.12s is not here", disk->image);
-	if (strcmp(disk->image, spec->image_sha256) != 0)
-		return wrong_order(call, err, "disk %lld is on another image",
+	if (strcmp(disk->image, spec->image_sha256) != 0 || disk->type != spec->type)
+		return wrong_order(call, err, "disk %lld is on another image, or of another type",
 				   (long long)spec->vmid);
 	if (!disk->mount)
 		disk->mount = vn_strdup(path);
@@ -384,6 +387,7 @@ const struct disk_ops disk_fake = {
 	.host_up = fake_host_up,
 	.host_down = fake_host_down,
 	.missing = fake_missing,
+	.type_check = fake_disk_type_check,
 	.image_unpack = fake_image_unpack,
 	.image_remove = fake_image_remove,
 	.image_check = fake_image_check,

@@ -13,6 +13,10 @@ struct handle *fake_disk_handle(struct disk *self);
 int fake_disk_check_up(struct call *call, struct vn_error *err);
 int fake_disk_check_space(struct call *call, struct vn_error *err);
 
+/* disk_type.c: an op, and whether such a disk can be made of its image. */
+int fake_disk_type_check(struct disk *self, int type, struct vn_error *err);
+int fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_error *err);
+
 /* disk_image.c: ops, and what image_check does inside of a call. */
 int fake_image_unpack(struct disk *self, const struct image_spec *spec,
 		      const struct unpack_limits *limits, const bool *cancelled,
@@ -20,5 +24,3 @@ int fake_image_unpack(struct disk *self, const struct image_spec *spec,
 int fake_image_remove(struct disk *self, const char *sha256, struct vn_error *err);
 int fake_image_check(struct disk *self, const char *sha256, struct vn_error *err);
 int fake_image_look(struct call *call, const char *sha256, struct vn_error *err);
-/* The same, and that a root folder can be made from it. */
-int fake_image_check_root(struct call *call, const char *sha256, struct vn_error *err);

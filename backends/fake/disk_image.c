@@ -165,12 +165,3 @@ fake_image_check(struct disk *self, const char *sha256, struct vn_error *err)
 		return -1;
 	return call_end(&call, fake_image_look(&call, sha256, err), err);
 }
-
-int
-fake_image_check_root(struct call *call, const char *sha256, struct vn_error *err)
-{
-	if (fake_image_look(call, sha256, err) < 0)
-		return -1;
-	return fake_image_find(call->world, sha256)->facts.format == IMAGE_TAR ? 0
-	       : vn_fail(err, VN_E_UNSUPPORTED, "the image is the disk of a virtual machine");
-}

@@ -96,6 +96,7 @@ struct vdisk {
 	int64_t vmid;
 	char *uuid, *image, *mount;	/* mount: path of the root; NULL: not mounted */
 	bool privileged;
+	int type;
 	uint32_t idmap_base;
 	struct vn_list files;
 };

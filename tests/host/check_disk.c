@@ -115,7 +115,7 @@ add_image(const char *sha256)
 static void
 open_disk(void)
 {
-	ok(disk_overlay.open(&env, &disk, &err));
+	ok(disk_local.open(&env, &disk, &err));
 	ok(disk->ops->host_up(disk, &err));
 }
 
@@ -373,7 +373,7 @@ START_TEST(a_state_folder_on_overlayfs_is_named)
 	run("cd %s && mkdir l u w merged && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none "
 	    "merged", folder);
 	other_env.state_dir = other_state;
-	ok(disk_overlay.open(&other_env, &other, &err));
+	ok(disk_local.open(&other_env, &other, &err));
 	ok(other->ops->missing(other, &missing, &err));
 	ck_assert_ptr_nonnull(missing[0]);
 	ck_assert_msg(strstr(missing[0], "ext4"), "%s", missing[0]);

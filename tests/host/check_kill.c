@@ -143,7 +143,7 @@ unpack(void)
 	struct disk *disk;
 	int result;
 
-	if (disk_overlay.open(&env, &disk, &err) < 0)
+	if (disk_local.open(&env, &disk, &err) < 0)
 		return -1;
 	result = disk->ops->image_unpack(disk, &spec, &limits, &cancelled, &progress, &facts, &err);
 	disk->ops->close(disk);
@@ -188,7 +188,7 @@ check_store(unsigned k)
 	struct disk *disk;
 	bool is_there;
 
-	ck_assert_msg(disk_overlay.open(&env, &disk, &err) == 0, "%s", err.text);
+	ck_assert_msg(disk_local.open(&env, &disk, &err) == 0, "%s", err.text);
 	is_there = disk->ops->image_check(disk, SHA, &err) == 0;
 	ck_assert_msg(is_there || err.code == VN_E_NOT_FOUND, "killed at %u: %s", k, err.text);
 	if (is_there)

@@ -46,7 +46,7 @@ LIBRARIES = [
 # Every other <header> must be of the C library or the kernel.
 LIBC = re.compile(
     r"(assert|ctype|dirent|elf|endian|errno|fcntl|fnmatch|getopt|glob|grp|inttypes|langinfo|limits|malloc|"
-    r"locale|math|mntent|netdb|paths|poll|pthread|pty|pwd|regex|sched|semaphore|setjmp|signal|"
+    r"locale|math|mntent|netdb|paths|poll|pthread|pty|pwd|regex|sched|search|semaphore|setjmp|signal|"
     r"stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|syslog|termios|"
     r"threads|time|unistd|utmp|wchar|(sys|net|netinet|arpa|linux|asm|bits)/[a-z0-9_/-]+)\.h")
 

@@ -211,6 +211,88 @@ START_TEST(an_image_changes_only_with_leave)
 }
 END_TEST
 
+/* The path and the sentence of a refused apply. */
+static void
+refuses(struct lab *lab, json_t *document, const char *code, const char *path, const char *words)
+{
+	json_t *params = json_pack("{sO}", "document", document);
+	json_t *answer = lab_hear(lab, lab_send_json(lab, "topology.apply", params));
+	json_t *error = json_object_get(answer, "error");
+	const char *text = json_string_value(json_object_get(error, "message"));
+	json_t *data = json_object_get(error, "data");
+
+	ck_assert_str_eq(lab_word(answer), code);
+	ck_assert_str_eq(json_string_value(json_object_get(data, "path")), path);
+	ck_assert_msg(text && strstr(text, words), "%s", text);
+	json_decref(answer);
+}
+
+static void
+set_disk(json_t *document, json_t *disk)
+{
+	json_object_set_new(at(document, "vnodes", "n1"), "disk", disk);
+}
+
+static const char *
+disk_type(struct lab *lab)
+{
+	static char text[32];
+	json_t *vnode = lab_result(lab, "vnode.get", "{ss}", "vnode", "n1");
+
+	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(json_object_get(vnode, "disk"),
+									     "type")));
+	json_decref(vnode);
+	return text;
+}
+
+START_TEST(a_type_of_disk_changes_only_with_leave)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	apply(lab, document);
+	ck_assert_str_eq(disk_type(lab), "overlay");
+	set_disk(document, json_pack("{ss}", "type", "reflink"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk", "allow_recreate");
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", document, "allow_recreate", 1, "wait", 1);
+	ck_assert_str_eq(disk_type(lab), "reflink");
+	ck_assert_str_eq(lab_observed(lab, "n1"), "running");
+	ck_assert(plans(lab, document, NULL, NULL));
+	/* What is no longer said stays as it is, also through a reload and another life. */
+	json_object_del(at(document, "vnodes", "n1"), "disk");
+	apply(lab, document);
+	lab_do(lab, "vnode.reload", "{ss sb}", "vnode", "n1", "wait", 1);
+	lab_kill(lab);
+	ck_assert(lab_open(lab));
+	ck_assert_str_eq(disk_type(lab), "reflink");
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_check_quiet(lab, "disk");
+	lab_clean(lab, "disk");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(a_disk_that_cannot_be_is_refused_by_its_field)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	world_lacks(lab->world, "disk", "disks of type reflink : no clones here");
+	set_disk(document, json_pack("{ss}", "type", "reflink"));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/type", "no clones here");
+	set_disk(document, json_pack("{ss}", "type", "floppy"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/type", "overlay");
+	set_disk(document, json_pack("{ss ss}", "type", "overlay", "size", "1GiB"));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
+	set_disk(document, json_pack("{ss}", "size", "1GiB"));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
+	lab_clean(lab, "disk");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(vnodes_and_members_come_and_go)
 {
 	struct lab *lab = lab_new();
@@ -535,7 +617,8 @@ main(void)
 		a_plan_changes_nothing,
 		a_live_change_leaves_the_guest_running,
 		a_restart_change_restarts_only_that_guest,
-		an_image_changes_only_with_leave,
+		an_image_changes_only_with_leave, a_type_of_disk_changes_only_with_leave,
+		a_disk_that_cannot_be_is_refused_by_its_field,
 		vnodes_and_members_come_and_go,
 		interface_names_stay_for_ever,
 		what_cannot_be_is_refused_with_its_place_and_changes_nothing,

@@ -271,7 +271,7 @@ START_TEST(a_new_database_has_an_epoch_that_stays)
 	store_close(b.store);
 	reopen(&b);
 	ck_assert_seen(b.dir, "SELECT value FROM meta WHERE key = 'epoch'", first);
-	ck_assert_seen(b.dir, "PRAGMA user_version", "4");
+	ck_assert_seen(b.dir, "PRAGMA user_version", "5");
 	ck_assert_seen(b.dir, "PRAGMA journal_mode", "wal");
 	bench_close(&b);
 }
@@ -311,7 +311,7 @@ START_TEST(a_newer_database_is_refused_and_left_alone)
 	bench_open(&b);
 	store_close(b.store);
 	look(b.dir, "PRAGMA user_version = 99", seen, sizeof(seen));
-	refuse(&b, VN_E_UNSUPPORTED, "made by a newer vnoded (schema 99, this one knows 4)");
+	refuse(&b, VN_E_UNSUPPORTED, "made by a newer vnoded (schema 99, this one knows 5)");
 	ck_assert_seen(b.dir, "PRAGMA user_version", "99");
 	bench_close(&b);
 }

@@ -169,6 +169,7 @@ const struct scenario scenarios[] = {
 	  "[{\"host\":2201,\"guest\":22},{\"host\":2202,\"guest\":23,\"protocol\":\"udp\"}]}", WHOLE },
 	{ "create privileged", NULL, "vnode.create", "{\"name\":\"a\",\"privileged\":true,"
 	  "\"control\":false}", WHOLE },
+	{ "create reflink", NULL, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"reflink\"}}", WHOLE },
 	{ "boot", stopped, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
 	{ "boot mounted", mounted, "vnode.boot", "{\"vnode\":\"a\"}", FORWARD },
 	{ "boot failed", failed, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
@@ -223,6 +224,10 @@ const struct scenario scenarios[] = {
 	{ "apply member gone", pair, "topology.apply", PAIR("", "", "") "}", WHOLE },
 	{ "apply recreate", pair_and_image, "topology.apply", PAIR(",\"image\":\"second\"", A_MEMBER,
 	  "") ",\"allow_recreate\":true}", FORWARD },
+	{ "apply disk", pair, "topology.apply", PAIR(",\"vcpus\":1,\"disk\":{\"type\":\"reflink\"}",
+	  A_MEMBER, "") ",\"allow_recreate\":true}", FORWARD },
+	{ "apply disk said", pair, "topology.apply", PAIR(",\"disk\":{\"type\":\"overlay\"}", A_MEMBER,
+	  "") "}", WHOLE },
 	{ "apply prune", pair, "topology.apply", EMPTY, FORWARD },
 	{ "apply boots", pair_halted, "topology.apply", PAIR(",\"pids\":99", A_MEMBER, "") "}",
 	  FORWARD },

@@ -1,0 +1,35 @@
+#pragma once
+/*
+ * Disks and images in folders of this host. A vnode's disk is of one of several types (types.h); where
+ * images, disks and trash lie is the same for all.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "backends/backend.h"
+
+struct local {
+	/* set at open and only read then */
+	struct disk base;
+	const struct backend_env *env;		/* borrowed */
+	char *images, *disks, *trash;		/* <state_dir>/…; only root may enter */
+	char *roots;				/* <run_dir>/root; only root may enter */
+	int workshop;				/* mount namespace to assemble overlays in, or -1 */
+	struct vn_error workshop_err;		/* why there is none */
+
+	/* under lock */
+	pthread_mutex_t lock;
+	struct vn_error lacks[DISK_TYPES];	/* why there are no disks of a type; VN_OK */
+};
+
+/* disk_ops.missing. */
+int local_missing(struct disk *disk, char ***ret, struct vn_error *err);
+
+/* disk_ops.inventory. */
+int local_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
+		    struct vn_error *err);
+
+/* Whether a root of ours is mounted at `path`, below `roots`; *ret_foreign: something else is. */
+int local_is_mounted(const struct local *local, const char *path, bool *ret, bool *ret_foreign,
+		     struct vn_error *err);

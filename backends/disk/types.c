@@ -1,0 +1,49 @@
+/*
+ * The table of types, and which of them this host can have. That is probed on a worker (host_up) and read
+ * on the loop, hence the lock: a host may be set up again while plans are made.
+ */
+#include "backends/disk/types.h"
+
+#include <stddef.h>
+
+#include "proto/base/mem.h"
+
+static const struct disk_type_ops *const types[DISK_TYPES] = {
+	[DISK_OVERLAY] = &disk_type_overlay,
+	[DISK_REFLINK] = &disk_type_reflink,
+};
+
+const struct disk_type_ops *
+types_get(int type)
+{
+	return types[type];
+}
+
+void
+types_probe(struct local *local)
+{
+	for (int i = 0; i < DISK_TYPES; i++) {
+		struct vn_error why = { 0 };
+
+		if (types[i]->probe && types[i]->probe(local, &why) < 0 && why.code == VN_OK)
+			why.code = VN_E_BACKEND;
+		pthread_mutex_lock(&local->lock);
+		local->lacks[i] = why;
+		pthread_mutex_unlock(&local->lock);
+	}
+}
+
+int
+types_check(struct disk *disk, int type, struct vn_error *err)
+{
+	struct local *local = vn_container_of(disk, struct local, base);
+	struct vn_error why;
+
+	pthread_mutex_lock(&local->lock);
+	why = local->lacks[type];
+	pthread_mutex_unlock(&local->lock);
+	if (why.code == VN_OK)
+		return 0;
+	return vn_fail(err, VN_E_UNSUPPORTED, "this host has no disks of type '%s': %s",
+		       disk_type_words[type], why.text);
+}

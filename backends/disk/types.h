@@ -1,0 +1,30 @@
+#pragma once
+/*
+ * The types of disks, each a row of operations. What they share (folder, owner, trash, mount point) is in
+ * folder.c and local.c; here is what makes a folder a disk, and a disk a root.
+ */
+
+#include "backends/disk/local.h"
+
+struct disk_type_ops {
+	/* Finds out whether this host can have such disks: VN_E_UNSUPPORTED with the reason. NULL: as
+	 * `missing` tells. */
+	int (*probe)(const struct local *local, struct vn_error *err);
+	/* Fills the folder of a new disk. What a failure leaves in it goes with it. */
+	int (*fill)(const struct local *local, const char *folder, const struct disk_spec *spec,
+		    struct vn_error *err);
+	/* The root with the ids of spec->userns, mounted nowhere yet. NULL: cannot be mounted here. */
+	int (*open_root)(const struct local *local, const char *folder, const struct disk_spec *spec,
+			 int *ret_fd, struct vn_error *err);
+};
+
+extern const struct disk_type_ops disk_type_overlay, disk_type_reflink;
+
+/* By enum disk_type. */
+const struct disk_type_ops *types_get(int type);
+
+/* Probes every type; the verdicts are kept in `local`. */
+void types_probe(struct local *local);
+
+/* disk_ops.type_check. */
+int types_check(struct disk *disk, int type, struct vn_error *err);

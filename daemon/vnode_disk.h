@@ -1,0 +1,20 @@
+#pragma once
+/* What a vnode's disk is to be: its type, and whether this host and its image can give that. Thread: loop. */
+
+#include "daemon/model.h"
+
+/* The enum disk_type that a spec means. self: the vnode that is there already; NULL: one to be made. */
+int vnode_disk_type(const struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self);
+
+/*
+ * Whether the spec's disk can be made of `image`, or what `self` has can become it.
+ *
+ * image:  NULL: not known yet, or of no matter.
+ * Errors: paths below the spec. VN_E_UNSUPPORTED not on this host, not of such an image, or no size;
+ *         VN_E_INVALID it would shrink.
+ */
+int vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		     const struct image *image, struct vn_error *err);
+
+/* The object vnode_disk. */
+json_t *vnode_disk_object(const struct vnode *vnode);

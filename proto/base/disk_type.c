@@ -1,0 +1,24 @@
+/* The types of disks, as a table. What they do is in backends/disk. */
+#include "proto/base/disk_type.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const char *const disk_type_words[] = {
+	[DISK_OVERLAY] = "overlay", [DISK_REFLINK] = "reflink", [DISK_TYPES] = NULL
+};
+
+/* of_archive, of_disk, has_size */
+const struct disk_traits disk_traits[DISK_TYPES] = {
+	[DISK_OVERLAY]  = { true,  false, false },
+	[DISK_REFLINK]  = { true,  false, false },
+};
+
+int
+disk_type_find(const char *word)
+{
+	for (int i = 0; i < DISK_TYPES; i++)
+		if (strcmp(disk_type_words[i], word) == 0)
+			return i;
+	return -1;
+}

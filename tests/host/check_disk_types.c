@@ -1,0 +1,369 @@
+/*
+ * Types of disks on file systems that can have them and on some that cannot: images of btrfs, xfs and ext4
+ * in files, mounted in a mount namespace of the test's own.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backends/backend.h"
+#include "proto/base/mem.h"
+#include "tests/tar_file.h"
+
+#define SHA   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LAYER "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define BASE  200000u
+
+static const char *const cloning[] = { "btrfs", "xfs" };
+
+static char folder[64], state_dir[96], run_dir[96], userns[64], path[PATH_MAX];
+static struct backend_env env;
+static struct disk *disk;
+static struct vn_error err;
+static struct disk_spec spec, privileged;
+static pid_t sleeper;
+
+static const struct tar_entry entries[] = {
+	{ "./", '5', .mode = 0755 },
+	{ "./etc", '5' },
+	{ "./etc/passwd", '0', .data = "root:x:0:0::/:/bin/sh\n" },
+	{ "./etc/owned", '0', .uid = 33, .gid = 34, .data = "by 33\n" },
+	{ "./etc/again", '1', "etc/owned" },
+	{ "./etc/link", '2', "../tmp/nowhere" },
+	{ "./etc/empty", '0' },
+	{ "./sparse", '0', .data = "end of zeros:", .zeros = 1 << 20 },
+	{ "./fifo", '6' },
+	{ "./tmp", '5', .mode = 01777 },
+	{ "./old", '5' },
+	{ "./old/file", '0', .data = "old" },
+	{ "./bin/su", '0', .mode = 04755, .data = "setuid" },
+};
+
+static const struct tar_entry layer_entries[] = {
+	{ "./etc/.wh.passwd", '0' },
+	{ "./etc/owned", '0', .uid = 35, .data = "by 35\n" },
+	{ "./old/.wh..wh..opq", '0' },
+	{ "./old/new", '0', .data = "new" },
+	{ "./tmp", '0', .data = "a file where a folder was" },
+	{ "./fifo", '5', .mode = 0700 },
+};
+
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void
+run(const char *format, ...)
+{
+	char command[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	ck_assert_msg(system(command) == 0, "failed: %s", command);
+}
+
+#define ok(call) ck_assert_msg((call) == 0, "%s: %s", #call, err.text)
+#define fails(call, wanted)                                                                        \
+	do {                                                                                       \
+		ck_assert_msg((call) == -1, "%s succeeded", #call);                                \
+		ck_assert_msg(err.code == (wanted), "%s: %s: %s", #call, vn_code_word(err.code),   \
+			      err.text);                                                           \
+	} while (0)
+
+/* A process in a user namespace whose ids are shifted by BASE. */
+static void
+make_userns(void)
+{
+	char ready;
+	int pipes[2];
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	sleeper = fork();
+	if (sleeper == 0) {
+		if (unshare(CLONE_NEWUSER) < 0 || write(pipes[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ck_assert_int_eq(read(pipes[0], &ready, 1), 1);
+	close(pipes[0]);
+	close(pipes[1]);
+	run("echo 0 %u 65536 >/proc/%d/uid_map && echo 0 %u 65536 >/proc/%d/gid_map", BASE, sleeper,
+	    BASE, sleeper);
+	snprintf(userns, sizeof(userns), "/proc/%d/ns/user", sleeper);
+}
+
+/* A file system of that kind below state_dir, and the backend on it. */
+static void
+begin(const char *kind)
+{
+	run("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mkdir -p %s && "
+	    "mount -o loop %s/fs %s", folder, kind, folder, state_dir, folder, state_dir);
+	ok(disk_local.open(&env, &disk, &err));
+	ok(disk->ops->host_up(disk, &err));
+}
+
+static void
+set_up(void)
+{
+	memset(&err, 0, sizeof(err));
+	snprintf(folder, sizeof(folder), "/var/tmp/vnoded-types-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(state_dir, sizeof(state_dir), "%s/state", folder);
+	snprintf(run_dir, sizeof(run_dir), "%s/run", folder);
+	env = (struct backend_env){ .instance = "11111111-1111-4111-8111-111111111111",
+				    .state_dir = state_dir, .run_dir = run_dir };
+	make_userns();
+	spec = (struct disk_spec){ .vmid = 7, .uuid = "22222222-2222-4222-8222-222222222222",
+				   .image_sha256 = SHA, .type = DISK_REFLINK, .userns = userns,
+				   .idmap_base = BASE };
+	privileged = spec;
+	privileged.userns = NULL;
+}
+
+static void
+tear_down(void)
+{
+	ok(disk->ops->host_down(disk, &err));
+	disk->ops->close(disk);
+	kill(sleeper, SIGKILL);
+	waitpid(sleeper, NULL, 0);
+	run("umount %s && ! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s",
+	    state_dir, folder, folder, folder);
+}
+
+static void
+add_image(const char *sha256, const char *base, const struct tar_entry *list, size_t count)
+{
+	vn_autofree char *archive = vn_format("%s/image.tar", folder);
+	struct image_spec image = { .path = archive, .sha256 = sha256, .base = base };
+	struct unpack_limits limits = { .bytes = 10 << 20, .entries = 100 };
+	struct image_facts facts;
+	bool cancelled = false;
+	uint64_t progress = 0;
+
+	tar_write(archive, list, count);
+	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
+}
+
+static void
+create_and_mount(const char *kind)
+{
+	begin(kind);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &spec, path, &err));
+}
+
+/* Runs a shell command as the guest's root, in its root folder. */
+static void
+in_guest(const char *command)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), ns = open(userns, O_RDONLY | O_CLOEXEC);
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setns(ns, CLONE_NEWUSER) < 0 || setgid(0) < 0 || setuid(0) < 0 || fchdir(fd) < 0)
+			_exit(99);
+		execl("/bin/sh", "sh", "-ec", command, NULL);
+		_exit(98);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	close(fd);
+	close(ns);
+	ck_assert_msg(status == 0, "status %d of: %s", status, command);
+}
+
+/* The tree without what may differ: names, kinds, modes, owners, sizes, times, links. */
+static void
+same_trees(const char *one, const char *other)
+{
+	run("for tree in %s %s; do (cd $tree && find . -printf '%%p %%y %%m %%U %%G %%s %%T@ %%n %%l\\n' | "
+	    "sed 's/^\\(\\S* d \\S* \\S* \\S*\\) [0-9]* \\(\\S*\\) [0-9]*/\\1 \\2/' | sort; "
+	    "getfattr -hRd -m - . 2>/dev/null | sort); done >%s/both && "
+	    "n=$(wc -l <%s/both) && test $n -gt 20 && head -$((n / 2)) %s/both >%s/a && "
+	    "tail -$((n / 2)) %s/both | diff %s/a - && diff -r --no-dereference --exclude=fifo %s %s", one,
+	    other, folder, folder, folder, folder, folder, folder, one, other);
+}
+
+/* ---- reflink --------------------------------------------------------------------------------- */
+
+START_TEST(a_clone_is_its_image_to_the_attribute)
+{
+	vn_autofree char *image = vn_format("%s/images/" SHA "/root", state_dir);
+	vn_autofree char *root = vn_format("%s/disks/7/root", state_dir);
+
+	begin(cloning[_i]);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	run("cd %s && setfattr -n user.note -v kept etc/passwd && setfattr -n trusted.note -v kept etc && "
+	    "setfattr -h -n trusted.note -v kept etc/link && setfattr -n security.capability -v "
+	    "0x0100000200000000000000000000000000000000 bin/su", image);
+	ok(disk->ops->create(disk, &spec, &err));
+	same_trees(image, root);
+	run("test $(stat -c %%h %s/etc/again) = 2 && test %s/etc/again -ef %s/etc/owned", root, root, root);
+	run("getfattr -n user.note %s/etc/passwd >/dev/null 2>&1 && getfattr -n security.capability "
+	    "%s/bin/su >/dev/null 2>&1", root, root);
+}
+END_TEST
+
+START_TEST(a_clone_takes_no_room_for_its_contents)
+{
+	vn_autofree char *root = vn_format("%s/disks/7/root", state_dir);
+
+	begin(cloning[_i]);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	/* Filled half by one file: a copy of it would not fit. */
+	run("dd if=/dev/urandom of=%s/images/" SHA "/root/large bs=1M count=150 status=none && sync -f %s",
+	    state_dir, state_dir);
+	ok(disk->ops->create(disk, &spec, &err));
+	run("cmp %s/large %s/images/" SHA "/root/large", root, state_dir);
+	for (int64_t vmid = 8; vmid < 12; vmid++) {
+		struct disk_spec another = spec;
+
+		another.vmid = vmid;
+		ok(disk->ops->create(disk, &another, &err));
+	}
+}
+END_TEST
+
+START_TEST(layers_become_one_tree)
+{
+	struct disk_spec overlay = spec;
+	vn_autofree char *root = vn_format("%s/disks/7/root", state_dir);
+	vn_autofree char *shown = vn_format("%s/root/8", run_dir);
+
+	begin(cloning[_i]);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	add_image(LAYER, SHA, layer_entries, VN_COUNT(layer_entries));
+	spec.image_sha256 = overlay.image_sha256 = LAYER;
+	overlay.vmid = 8;
+	overlay.type = DISK_OVERLAY;
+	overlay.userns = NULL;
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->create(disk, &overlay, &err));
+	ok(disk->ops->mount(disk, &overlay, path, &err));
+	run("cd %s && test ! -e etc/passwd && grep -q 'by 35' etc/owned && grep -q 'by 33' etc/again && "
+	    "test -f tmp && test -d fifo && test -e old/new && test ! -e old/file", root);
+	run("cd %s && find . -mindepth 1 -printf '%%p %%y %%m %%U %%G %%T@\\n' | sort >%s/clone && cd %s && "
+	    "find . -mindepth 1 -printf '%%p %%y %%m %%U %%G %%T@\\n' | sort | diff %s/clone -", root, folder, shown,
+	    folder);
+	run("! getfattr -hRd -m trusted.overlay %s | grep .", root);
+}
+END_TEST
+
+START_TEST(a_guest_has_its_own_ids_in_a_clone)
+{
+	create_and_mount(cloning[_i]);
+	in_guest("test \"$(stat -c %u:%g:%a .)\" = 0:0:755 && test \"$(stat -c %u:%g etc/owned)\" = 33:34");
+	in_guest("test \"$(stat -c %a bin/su)\" = 4755");
+	in_guest("echo new >etc/new && chown 33:34 etc/new && echo more >>etc/owned && rm etc/passwd");
+	run("test \"$(stat -c %%u:%%g %s/disks/7/root/etc/new)\" = 33:34", state_dir);
+	run("test ! -e %s/disks/7/root/etc/passwd && grep -q root %s/images/" SHA "/root/etc/passwd && "
+	    "test \"$(cat %s/images/" SHA "/root/etc/owned)\" = 'by 33'", state_dir, state_dir, state_dir);
+}
+END_TEST
+
+START_TEST(a_clone_survives_unmount_and_a_new_daemon)
+{
+	create_and_mount(cloning[_i]);
+	in_guest("mkdir srv && echo 1 >srv/count");
+	ok(disk->ops->unmount(disk, &spec, &err));
+	run("! grep -q root/7 /proc/self/mountinfo");
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	disk->ops->close(disk);
+	ok(disk_local.open(&env, &disk, &err));
+	ok(disk->ops->host_up(disk, &err));
+	fails(disk->ops->destroy(disk, &spec, &err), VN_E_STATE);
+	fails(disk->ops->renew(disk, &spec, &err), VN_E_STATE);
+	in_guest("grep -q 1 srv/count");
+	ok(disk->ops->unmount(disk, &(struct disk_spec){ .vmid = 7 }, &err));
+	ok(disk->ops->destroy(disk, &(struct disk_spec){ .vmid = 7 }, &err));
+	run("test -z \"$(find %s/disks %s/trash %s/root -mindepth 1)\"", state_dir, state_dir, run_dir);
+}
+END_TEST
+
+START_TEST(a_disk_may_become_one_of_another_type)
+{
+	struct disk_spec overlay = spec;
+
+	overlay.type = DISK_OVERLAY;
+	create_and_mount(cloning[_i]);
+	ok(disk->ops->unmount(disk, &spec, &err));
+	fails(disk->ops->mount(disk, &overlay, path, &err), VN_E_STATE);
+	fails(disk->ops->create(disk, &overlay, &err), VN_E_STATE);
+	ok(disk->ops->renew(disk, &overlay, &err));
+	ok(disk->ops->mount(disk, &overlay, path, &err));
+	in_guest("test -e etc/passwd");
+	ok(disk->ops->unmount(disk, &overlay, &err));
+	ok(disk->ops->renew(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &privileged, path, &err));
+	run("test -e %s/etc/passwd", path);
+}
+END_TEST
+
+START_TEST(a_clone_that_does_not_fit_leaves_nothing)
+{
+	begin(cloning[_i]);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	run("cd %s && dd if=/dev/zero of=filler bs=64k status=none 2>/dev/null; sync -f . || true", state_dir);
+	fails(disk->ops->create(disk, &spec, &err), VN_E_LIMIT);
+	run("rm %s/filler && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir,
+	    state_dir);
+	ok(disk->ops->create(disk, &spec, &err));
+}
+END_TEST
+
+START_TEST(a_file_system_without_clones_is_named)
+{
+	begin("ext4");
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	fails(disk->ops->type_check(disk, DISK_REFLINK, &err), VN_E_UNSUPPORTED);
+	ck_assert_msg(strstr(err.text, "btrfs") != NULL, "%s", err.text);
+	ok(disk->ops->type_check(disk, DISK_OVERLAY, &err));
+	fails(disk->ops->create(disk, &spec, &err), VN_E_UNSUPPORTED);
+	run("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
+}
+END_TEST
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+int
+main(void)
+{
+	Suite *suite = suite_create("types of disks");
+	TCase *tcase = tcase_create("reflink");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0
+	    || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		puts("skipped: needs root");
+		return 77;
+	}
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 120);
+	tcase_add_loop_test(tcase, a_clone_is_its_image_to_the_attribute, 0, 2);
+	tcase_add_loop_test(tcase, a_clone_takes_no_room_for_its_contents, 0, 2);
+	tcase_add_loop_test(tcase, layers_become_one_tree, 0, 2);
+	tcase_add_loop_test(tcase, a_guest_has_its_own_ids_in_a_clone, 0, 2);
+	tcase_add_loop_test(tcase, a_clone_survives_unmount_and_a_new_daemon, 0, 2);
+	tcase_add_loop_test(tcase, a_disk_may_become_one_of_another_type, 0, 2);
+	tcase_add_loop_test(tcase, a_clone_that_does_not_fit_leaves_nothing, 0, 2);
+	tcase_add_test(tcase, a_file_system_without_clones_is_named);
+	suite_add_tcase(suite, tcase);
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
