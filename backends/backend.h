@@ -567,11 +567,27 @@ struct disk_spec {
 	uint32_t idmap_base;
 };
 
+enum guest_file_how {
+	GUEST_FILE_PUT,			/* takes the place of what is there, also of a link */
+	GUEST_FILE_STRICT,		/* the same, but a link on the way or at the end is VN_E_INVALID */
+	GUEST_FILE_LINK,		/* a symbolic link to `text`, which must lead to a file: VN_E_INVALID */
+	GUEST_FILE_PASSWORD,		/* root's hash in a file as of shadow(5) becomes `text`; without the
+					   file, or root in it, nothing */
+	GUEST_FILE_REMOVE,		/* goes, if it begins with `text` */
+};
+
 struct guest_file {			/* a file written into a mounted root */
 	const char *path;		/* absolute inside the guest */
 	const char *text;
 	unsigned mode;
+	enum guest_file_how how;
+	uint32_t uid, gid;		/* inside the guest */
+	unsigned folder_mode;		/* of the folder it is in, where that has to be made; 0 = 0755 */
+	const char *source;		/* a file of the host to copy, GUEST_FILE_BYTES at most; or NULL */
+	const char *const *where;	/* only in a root that has one of these; NULL-terminated; NULL: in any */
+	const char *field;		/* what asked for it, for errors: "/files/0"; or NULL */
 };
+#define GUEST_FILE_BYTES (1u << 20)
 
 struct unpack_limits {
 	uint64_t bytes;			/* unpacked size; of a disk, the size that a guest sees */
@@ -654,7 +670,7 @@ struct disk_ops {
 	int (*mount)(struct disk *self, const struct disk_spec *spec, char *path,
 		     struct vn_error *err);
 	int (*unmount)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
-	/* Writes files into the mounted root, never outside whatever links the image holds. */
+	/* Writes files into the mounted root in this order, never outside whatever links the image holds. */
 	int (*inject)(struct disk *self, const struct disk_spec *spec, const struct guest_file *files,
 		      size_t n_files, struct vn_error *err);
 

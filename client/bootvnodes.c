@@ -33,7 +33,7 @@ static const char usage[] =
 /* Runs one change; what is printed about success goes to the journal. */
 static int
 change(struct client *client, const char *verb, const char *subject, const char *method,
-       VN_TAKES json_t *params)
+       VN_TAKES json_t *params, const struct topology_file *file)
 {
 	struct change_options options = { .verb = verb, .timeout_ms = -1 };
 	struct change *change = vn_alloc(sizeof(*change));
@@ -42,6 +42,8 @@ change(struct client *client, const char *verb, const char *subject, const char 
 	change->subject = subject;
 	change->method = method;
 	change->params = params;
+	change->fds = file ? file->fds : NULL;
+	change->n_fds = file ? file->n_fds : 0;
 	status = changes_run(client, &options, change, 1);
 	if (status == STATUS_DONE)
 		printf("%s: %s: done\n", subject, verb);
@@ -55,20 +57,21 @@ static int
 apply(struct client *client, const char *dir, const char *name)
 {
 	vn_autofree char *path = vn_format("%s/%s", dir, name);
-	json_t *document = NULL, *plan = NULL;
+	struct topology_file file;
+	json_t *plan = NULL;
 	bool is_same;
-	int status = document_read(client, path, &document);
+	int status = topology_file_open(client, path, &file);
 
 	if (status == STATUS_DONE)
-		status = client_get(client, path, "topology.plan",
-				    json_pack("{s:O}", "document", document), &plan);
+		status = client_get_with(client, path, "topology.plan", topology_file_params(&file),
+					 file.fds, file.n_fds, &plan);
 	is_same = plan && document_is_applied(plan);
 	if (status == STATUS_DONE && is_same)
 		printf("%s: nothing to change\n", path);
 	else if (status == STATUS_DONE)
-		status = change(client, "apply", path, "topology.apply",
-				json_pack("{s:O}", "document", document));
-	json_decref(document);
+		status = change(client, "apply", path, "topology.apply", topology_file_params(&file),
+				&file);
+	topology_file_close(&file);
 	json_decref(plan);
 	return status;
 }
@@ -113,11 +116,11 @@ run(struct client *client, const struct request *request)
 		return client_lost(client, &err);
 	if (request->halt)
 		return change(client, "halt", "host", "host.halt",
-			      json_pack("{s:I}", "budget_ms", (json_int_t)request->budget_ms));
+			      json_pack("{s:I}", "budget_ms", (json_int_t)request->budget_ms), NULL);
 	applied = apply_all(client, request->dir);
 	if (applied >= STATUS_SIGNAL)
 		return applied;
-	booted = change(client, "boot", "host", "host.boot", json_object());
+	booted = change(client, "boot", "host", "host.boot", json_object(), NULL);
 	return applied > booted ? applied : booted;
 }
 

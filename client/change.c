@@ -433,8 +433,18 @@ int
 change_one(struct client *client, const struct arguments *args, const char *subject,
 	   VN_TAKES json_t *params)
 {
+	return change_one_with(client, args, subject, params, NULL, 0);
+}
+
+int
+change_one_with(struct client *client, const struct arguments *args, const char *subject,
+		VN_TAKES json_t *params, const int *fds, unsigned n_fds)
+{
 	struct change *change = vn_alloc(sizeof(*change));
 	int status;
+
+	change->fds = fds;
+	change->n_fds = n_fds;
 
 	change->subject = subject;
 	change->method = args->verb->method;

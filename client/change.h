@@ -56,5 +56,8 @@ int change_all(struct client *client, const struct arguments *args, struct chang
 /* The same with one call of the verb's method; params is taken. */
 int change_one(struct client *client, const struct arguments *args, const char *subject,
 	       VN_TAKES json_t *params);
+/* The same with descriptors, which are borrowed. */
+int change_one_with(struct client *client, const struct arguments *args, const char *subject,
+		    VN_TAKES json_t *params, const int *fds, unsigned n_fds);
 /* Frees an array of changes with what they own. */
 void changes_free(struct change *changes, size_t count);

@@ -105,14 +105,15 @@ answer_take(struct arrival *arrival, struct answer *ret)
 
 /* One attempt; -1 means that the connection is gone. */
 static int
-ask_once(struct client *client, const char *method, json_t *params, struct answer *ret,
-	 struct vn_error *err)
+ask_once(struct client *client, const char *method, json_t *params, const int *fds, unsigned n_fds,
+	 struct answer *ret, struct vn_error *err)
 {
 	int64_t id;
 
 	if (client_connect(client, err) < 0)
 		return -1;
-	if (connection_send(client->connection, method, json_incref(params), NULL, 0, &id, err) < 0)
+	if (connection_send(client->connection, method, json_incref(params), fds, n_fds, &id,
+			    err) < 0)
 		return -1;
 	for (;;) {
 		struct arrival arrival;
@@ -131,17 +132,18 @@ ask_once(struct client *client, const char *method, json_t *params, struct answe
 }
 
 int
-client_ask(struct client *client, const char *method, VN_TAKES json_t *params, struct answer *ret)
+client_ask_with(struct client *client, const char *method, VN_TAKES json_t *params, const int *fds,
+		unsigned n_fds, struct answer *ret)
 {
 	struct vn_error err = { 0 };
 	const struct method *known = method_find(method);
 	bool is_harmless = known && known->role == ROLE_VIEWER;
 	bool was_connected = client->connection;
-	int got = ask_once(client, method, params, ret, &err);
+	int got = ask_once(client, method, params, fds, n_fds, ret, &err);
 
 	if (got < 0 && err.code != VN_E_REQUEST && (was_connected || client->connection) &&
 	    is_harmless && !interrupt_signal() && client_reconnect(client, &err) == 0)
-		got = ask_once(client, method, params, ret, &err);
+		got = ask_once(client, method, params, fds, n_fds, ret, &err);
 	json_decref(params);
 	if (got == 0)
 		return STATUS_DONE;
@@ -151,11 +153,17 @@ client_ask(struct client *client, const char *method, VN_TAKES json_t *params, s
 }
 
 int
-client_get(struct client *client, const char *subject, const char *method,
-	   VN_TAKES json_t *params, json_t **ret)
+client_ask(struct client *client, const char *method, VN_TAKES json_t *params, struct answer *ret)
+{
+	return client_ask_with(client, method, params, NULL, 0, ret);
+}
+
+int
+client_get_with(struct client *client, const char *subject, const char *method,
+		VN_TAKES json_t *params, const int *fds, unsigned n_fds, json_t **ret)
 {
 	struct answer answer = { 0 };
-	int status = client_ask(client, method, params, &answer);
+	int status = client_ask_with(client, method, params, fds, n_fds, &answer);
 
 	if (status == STATUS_DONE && !answer.result)
 		status = client_refused(client, subject, &answer.error);
@@ -163,6 +171,13 @@ client_get(struct client *client, const char *subject, const char *method,
 		*ret = vn_take_ptr(&answer.result);
 	answer_fini(&answer);
 	return status;
+}
+
+int
+client_get(struct client *client, const char *subject, const char *method,
+	   VN_TAKES json_t *params, json_t **ret)
+{
+	return client_get_with(client, subject, method, params, NULL, 0, ret);
 }
 
 int

@@ -56,7 +56,12 @@ void answer_take(struct arrival *arrival, struct answer *ret);
  */
 int client_ask(struct client *client, const char *method, VN_TAKES json_t *params,
 	       struct answer *ret);
+/* The same with descriptors, which are borrowed. */
+int client_ask_with(struct client *client, const char *method, VN_TAKES json_t *params, const int *fds,
+		    unsigned n_fds, struct answer *ret);
 /* The same where a refusal is printed, too (with `subject` before it, which may be NULL). */
+int client_get_with(struct client *client, const char *subject, const char *method,
+		    VN_TAKES json_t *params, const int *fds, unsigned n_fds, json_t **ret);
 int client_get(struct client *client, const char *subject, const char *method,
 	       VN_TAKES json_t *params, json_t **ret);
 

@@ -1,6 +1,7 @@
 /* Reads a topology file. Duplicate keys are refused here already: only here is their line known. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,6 +40,83 @@ document_read(const struct client *client, const char *file, json_t **ret)
 	fprintf(stderr, "%s: %s:%d:%d: %s\n", client->program, document_name(file), bad.line,
 		bad.column, bad.text);
 	return STATUS_FAILED;
+}
+
+/* Beside the topology file, wherever this program runs; beside stdin is where it runs. */
+static char *
+source_path(const char *topology, const char *name)
+{
+	const char *slash = strrchr(topology, '/');
+
+	if (name[0] == '/' || !slash)
+		return vn_strdup(name);
+	return vn_format("%.*s/%s", (int)(slash - topology), topology, name);
+}
+
+static int
+add_source(const struct client *client, struct topology_file *file, const char *name)
+{
+	vn_autofree char *path = source_path(file->path, name);
+	int fd;
+
+	if (json_object_get(file->sources, name))
+		return STATUS_DONE;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return STATUS_DONE;	/* the daemon may have it, or find it below import_dir */
+	if (fd < 0) {
+		fprintf(stderr, "%s: %s: %s\n", client->program, path, strerror(errno));
+		return STATUS_FAILED;
+	}
+	if (file->n_fds == PROTOCOL_FDS_MAX) {
+		close(fd);
+		fprintf(stderr, "%s: %s: more than %d files as \"source\": put the others below the "
+			"daemon's import_dir\n", client->program, document_name(file->path),
+			PROTOCOL_FDS_MAX);
+		return STATUS_FAILED;
+	}
+	json_object_set_new(file->sources, name, json_integer(file->n_fds));
+	file->fds[file->n_fds++] = fd;
+	return STATUS_DONE;
+}
+
+int
+topology_file_open(const struct client *client, const char *path, struct topology_file *ret)
+{
+	const char *name;
+	json_t *vnode, *file;
+	size_t i;
+	int status;
+
+	*ret = (struct topology_file){ .path = path, .sources = json_object() };
+	status = document_read(client, path, &ret->document);
+	json_object_foreach(json_object_get(ret->document, "vnodes"), name, vnode)
+		json_array_foreach(json_object_get(vnode, "files"), i, file) {
+			const char *source = json_string_value(json_object_get(file, "source"));
+
+			if (status == STATUS_DONE && source && source[0])
+				status = add_source(client, ret, source);
+		}
+	return status;
+}
+
+void
+topology_file_close(struct topology_file *file)
+{
+	while (file->n_fds > 0)
+		close(file->fds[--file->n_fds]);
+	json_decref(file->document);
+	json_decref(file->sources);
+}
+
+json_t *
+topology_file_params(const struct topology_file *file)
+{
+	json_t *params = json_pack("{s:O}", "document", file->document);
+
+	if (file->n_fds)
+		json_object_set(params, "sources", file->sources);
+	return params;
 }
 
 bool

@@ -29,9 +29,9 @@ print_plan(json_t *plan)
 }
 
 static json_t *
-document_params(const struct arguments *args, json_t *document, bool prune)
+document_params(const struct arguments *args, const struct topology_file *file, bool prune)
 {
-	json_t *params = json_pack("{s:O}", "document", document);
+	json_t *params = topology_file_params(file);
 
 	if (prune)
 		json_object_set_new(params, "prune", json_true());
@@ -40,43 +40,48 @@ document_params(const struct arguments *args, json_t *document, bool prune)
 	return params;
 }
 
+static int
+get_plan(struct client *client, const struct arguments *args, const struct topology_file *file, bool prune,
+	 json_t **ret)
+{
+	return client_get_with(client, file->path, "topology.plan", document_params(args, file, prune),
+			       file->fds, file->n_fds, ret);
+}
+
 int
 verb_topology_plan(struct client *client, const struct arguments *args)
 {
-	const char *file = args->operands[0];
-	json_t *document = NULL, *plan = NULL;
-	int status = document_read(client, file, &document);
+	struct topology_file file;
+	json_t *plan = NULL;
+	int status = topology_file_open(client, args->operands[0], &file);
 
 	if (status == STATUS_DONE)
-		status = client_get(client, file, "topology.plan",
-				    document_params(args, document, args->prune), &plan);
+		status = get_plan(client, args, &file, args->prune, &plan);
 	if (status == STATUS_DONE && client->json)
 		output_json(plan);
 	else if (status == STATUS_DONE)
 		print_plan(plan);
-	json_decref(document);
+	topology_file_close(&file);
 	json_decref(plan);
 	return status;
 }
 
 /* Asks whether what the file no longer names (the plan would keep it) is to go. */
 static int
-ask_prune(struct client *client, const struct arguments *args, json_t *document, bool *ret)
+ask_prune(struct client *client, const struct arguments *args, const struct topology_file *file, bool *ret)
 {
-	const char *file = args->operands[0];
 	json_t *plan = NULL, *action;
 	json_t *kept = json_array();
 	vn_autofree char *names = NULL;
 	size_t i;
-	int status = client_get(client, file, "topology.plan",
-				document_params(args, document, false), &plan);
+	int status = get_plan(client, args, file, false, &plan);
 
 	json_array_foreach(output_rows(plan, "actions"), i, action)
 		if (strcmp(output_text(action, "action"), "keep") == 0)
 			json_array_append(kept, json_object_get(action, "name"));
 	names = output_cell(kept, CELL_TEXT);
 	*ret = json_array_size(kept) > 0 &&
-	       client_confirms(client, "%s no longer names %s; destroy?", file, names);
+	       client_confirms(client, "%s no longer names %s; destroy?", file->path, names);
 	json_decref(kept);
 	json_decref(plan);
 	return status;
@@ -85,18 +90,18 @@ ask_prune(struct client *client, const struct arguments *args, json_t *document,
 int
 verb_topology_apply(struct client *client, const struct arguments *args)
 {
-	const char *file = args->operands[0];
-	json_t *document = NULL;
+	const char *path = args->operands[0];
+	struct topology_file file;
 	bool prune = args->prune;
-	int status = document_read(client, file, &document);
+	int status = topology_file_open(client, path, &file);
 
 	if (status == STATUS_DONE && !prune && !args->yes && client->terminal &&
-	    isatty(STDIN_FILENO) && strcmp(file, "-") != 0)
-		status = ask_prune(client, args, document, &prune);
+	    isatty(STDIN_FILENO) && strcmp(path, "-") != 0)
+		status = ask_prune(client, args, &file, &prune);
 	if (status == STATUS_DONE)
-		status = change_one(client, args, document_name(file),
-				    document_params(args, document, prune));
-	json_decref(document);
+		status = change_one_with(client, args, document_name(path),
+					 document_params(args, &file, prune), file.fds, file.n_fds);
+	topology_file_close(&file);
 	return status;
 }
 

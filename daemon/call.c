@@ -248,6 +248,20 @@ redeem(struct daemon *daemon, uint64_t ticket)
 }
 
 void
+call_continue(struct daemon *daemon, uint64_t ticket, handler_fn *half, const void *arg)
+{
+	struct call *call = redeem(daemon, ticket);
+	struct vn_error err = { 0 };
+	int result;
+
+	if (!call)
+		return;
+	call->running = true;
+	result = half(call, arg, &err);
+	rpc_returned(call, result, &err);
+}
+
+void
 call_answer_fd(struct daemon *daemon, uint64_t ticket, VN_TAKES json_t *result, VN_TAKES int fd)
 {
 	struct call *call = redeem(daemon, ticket);

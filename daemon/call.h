@@ -44,6 +44,11 @@ void call_answer(struct daemon *daemon, uint64_t ticket, VN_TAKES json_t *result
 void call_answer_fd(struct daemon *daemon, uint64_t ticket, VN_TAKES json_t *result, VN_TAKES int fd);
 void call_answer_error(struct daemon *daemon, uint64_t ticket, const struct vn_error *error,
 		       int64_t job);
+/*
+ * Runs the second half of a deferred call's handler, which answers as the first could have; there are no
+ * descriptors any more. A void ticket is ignored: nothing is run.
+ */
+void call_continue(struct daemon *daemon, uint64_t ticket, handler_fn *half, const void *arg);
 /* Sets data.job of the error answer that follows when the handler returns -1. */
 void call_error_job(struct call *call, int64_t job);
 

@@ -44,6 +44,9 @@ void rpc_line(struct session *session, const char *line, size_t length,
 /* Answers with id null: nobody knows what was asked. */
 void rpc_refuse_line(struct session *session, const struct vn_error *err);
 
+/* Sends what a handler's return leads to; it may have deferred. */
+void rpc_returned(struct call *call, int result, const struct vn_error *err);
+
 /* call.c */
 struct call *call_new(struct session *session, struct answers *batch);
 /* Sends what was set, or the error, and frees the call. */

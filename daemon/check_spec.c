@@ -1,6 +1,7 @@
 /* What a vnode's spec asks of this host, checked before anything is made. */
 #include "daemon/lifecycle.h"
 #include "daemon/vnode_disk.h"
+#include "daemon/sources.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,24 @@ is_same_text(const char *one, const char *other, const char *preset)
 	return one && other ? strcmp(one, other) == 0 : one == other;
 }
 
+/* Who may log in, and what files there are. */
+static bool
+is_same_inside(const struct doc_vnode *one, const struct doc_vnode *other)
+{
+	static const char *const fields[] = { "password", "authorized_keys", "files", "inject" };
+	json_t *a = schema_encode(doc_vnode_fields, one), *b = schema_encode(doc_vnode_fields, other);
+	bool same = true;
+
+	for (size_t i = 0; i < VN_COUNT(fields); i++) {
+		json_t *x = json_object_get(a, fields[i]), *y = json_object_get(b, fields[i]);
+
+		same &= x == y || (x && y && json_equal(x, y));
+	}
+	json_decref(a);
+	json_decref(b);
+	return same;
+}
+
 /* Root of a privileged vnode is the machine's: who may say what it executes is root. */
 static bool
 runs_the_same(const struct daemon *daemon, const struct doc_vnode *one, const struct doc_vnode *other)
@@ -101,7 +120,7 @@ runs_the_same(const struct daemon *daemon, const struct doc_vnode *one, const st
 	for (size_t i = 0; i < one->init.count; i++)
 		if (strcmp(init[i], other_init[i]) != 0)
 			return false;
-	return true;
+	return is_same_inside(one, other);
 }
 
 int
@@ -111,16 +130,39 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 	(void)uid;
 	if (spec->privileged && role < ROLE_ADMIN && self && self->spec.privileged &&
 	    !runs_the_same(daemon, spec, &self->spec))
-		return vn_fail_at(err, "/privileged", VN_E_DENIED, "what a privileged vnode runs (image, "
-				  "init, backend) is for admins only to change");
+		return vn_fail_at(err, "/privileged", VN_E_DENIED, "what a privileged vnode runs and who "
+				  "may log in (image, init, backend, password, authorized_keys, files, "
+				  "inject) is for admins only to change");
 	if (doc_vnode_check(spec, err) < 0 || check_backend(daemon, spec, err) < 0)
 		return -1;
 	if (spec->privileged && role < ROLE_ADMIN && !(self && self->spec.privileged))
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
 				  "namespace of its own and is for admins only");
-	if (check_image(daemon, spec, self, err) < 0)
+	if (check_image(daemon, spec, self, err) < 0 || sources_check(daemon, spec, err) < 0)
 		return -1;
 	return check_forwards(daemon, spec, self, err);
+}
+
+/* Root of a privileged vnode is the machine's, also when it has its keys from the topology. */
+int
+lifecycle_check_logins(const struct topology *topology, json_t *fields, json_t *before, enum role role,
+		       struct vn_error *err)
+{
+	static const char *const paths[] = { "/password", "/authorized_keys" };
+
+	if (role >= ROLE_ADMIN)
+		return 0;
+	vn_list_each(struct vnode, vnode, &topology->vnodes, in_topology)
+		for (size_t i = 0; vnode->spec.privileged && i < VN_COUNT(paths); i++) {
+			json_t *new = json_object_get(fields, paths[i] + 1);
+			json_t *old = json_object_get(before, paths[i] + 1);
+
+			if (new == old || (new && old && json_equal(new, old)))
+				continue;
+			return vn_fail_at(err, paths[i], VN_E_DENIED, "vnode '%s' is privileged, and who "
+					  "may log in there is for admins only to change", vnode->name);
+		}
+	return 0;
 }
 
 /* Why a route among these networks of a vnode cannot be; NULL: it can. field: what is wrong. */

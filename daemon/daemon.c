@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "backends/digest.h"
@@ -18,6 +19,7 @@
 #include "daemon/notify.h"
 #include "daemon/recovery.h"
 #include "daemon/schedule.h"
+#include "daemon/sources.h"
 #include "daemon/verify.h"
 
 static int
@@ -39,7 +41,8 @@ make_folder(const char *path, mode_t mode, struct vn_error *err)
 static int
 make_folders(const struct config *config, struct vn_error *err)
 {
-	static const char *const below[] = { "images", "disks", "vnodes", "incoming", "trash" };
+	static const char *const below[] = { "images", "disks", "vnodes", "incoming", "trash",
+						"files" };
 
 	if (make_folder(config->state_dir, 0711, err) < 0 ||
 	    make_folder(config->run_dir, 0755, err) < 0)
@@ -72,6 +75,31 @@ read_instance(struct daemon *daemon, struct vn_error *err)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0 || write(fd, daemon->instance, VN_UUID_TEXT - 1) != VN_UUID_TEXT - 1 ||
 	    fsync(fd) < 0 || rename(temporary, path) < 0)
+		return vn_fail_errno(err, errno, "write '%s'", path);
+	return 0;
+}
+
+/* Made once and never shown. A new one gives every vnode new host keys and a new machine-id. */
+static int
+read_secret(struct daemon *daemon, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("%s/secret", daemon->config.state_dir);
+	vn_autofree char *temporary = vn_format("%s.new", path);
+	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const ssize_t size = sizeof(daemon->secret);
+
+	if (fd >= 0 && read(fd, daemon->secret, sizeof(daemon->secret)) == size)
+		return 0;
+	if (fd >= 0)
+		return vn_fail(err, VN_E_BACKEND, "'%s' is cut short: restore it, or remove it to give "
+			       "every vnode new host keys", path);
+	if (errno != ENOENT)
+		return vn_fail_errno(err, errno, "open '%s'", path);
+	unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || getrandom(daemon->secret, sizeof(daemon->secret), 0) != size ||
+	    write(fd, daemon->secret, sizeof(daemon->secret)) != size || fsync(fd) < 0 ||
+	    rename(temporary, path) < 0)
 		return vn_fail_errno(err, errno, "write '%s'", path);
 	return 0;
 }
@@ -225,6 +253,7 @@ static int
 open_state(struct daemon *daemon, const struct daemon_backends *backends, struct vn_error *err)
 {
 	if (make_folders(&daemon->config, err) < 0 || read_instance(daemon, err) < 0 ||
+	    read_secret(daemon, err) < 0 ||
 	    read_boot_id(daemon, backends->boot_id, err) < 0 || fill_env(daemon, err) < 0 ||
 	    store_open(daemon->config.state_dir, daemon->loop, &daemon->store, err) < 0 ||
 	    store_read(daemon->store, on_epoch, daemon->epoch, err,
@@ -261,6 +290,7 @@ on_recovery_end(void *arg, const struct vn_error *err)
 		return;
 	}
 	daemon->ready = true;
+	sources_sweep(daemon);
 	schedules_start(daemon);
 	monitor_watch(daemon->monitor);
 	vn_log_info("host", "ready");

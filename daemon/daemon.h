@@ -2,6 +2,7 @@
 /* The daemon's one object: everything else is reached from it. Thread: loop. */
 
 #include "backends/backend.h"
+#include "backends/host_key.h"
 #include "daemon/config.h"
 #include "daemon/event_log.h"
 #include "daemon/loop.h"
@@ -34,6 +35,7 @@ struct daemon {
 	char instance[VN_UUID_TEXT];	/* of the installation: a file in state_dir */
 	char epoch[VN_UUID_TEXT];	/* of the database */
 	char boot_id[VN_UUID_TEXT];	/* of the machine's boot */
+	uint8_t secret[HOST_KEY_SECRET];	/* what vnodes' host keys follow from: a file in state_dir */
 	struct backend_env env;
 
 	/* owned */
@@ -61,6 +63,7 @@ struct daemon {
 	bool failed;			/* the start was given up; the loop was stopped */
 	bool torn_down;			/* host.teardown has undone the host's set-up */
 	json_t *missing;		/* sentences; NULL until probed */
+	unsigned collecting;		/* calls whose sources are being read; daemon/sources.h */
 	bool rebooted;			/* this is the first life since the machine was booted */
 	const char *refusal;		/* why changing calls are refused; NULL: they are not */
 };

@@ -1,13 +1,10 @@
 /* Methods on images. */
 #include "daemon/image_verbs.h"
+#include "daemon/sources.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 /* The URL without user, password and query, for people and the database. */
 static char *
@@ -24,33 +21,6 @@ public_url(const char *url)
 	copy = vn_format("%.*s%s", (int)(host - url), url, at ? at + 1 : host);
 	copy[strcspn(copy, "?#")] = '\0';
 	return copy;
-}
-
-/* Opens a file below import_dir, whatever links lie there. */
-static int
-open_import(struct daemon *daemon, const char *name, const char *path, struct vn_error *err)
-{
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	vn_autoclose int dir = -1;
-	int fd;
-
-	if (!daemon->config.import_dir)
-		return vn_fail_at(err, path, VN_E_DENIED, "no import_dir is set in vnoded.conf: pass "
-				  "the file's descriptor (vnodectl does), or set it");
-	dir = open(daemon->config.import_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return vn_fail_errno(err, errno, "open import_dir '%s'", daemon->config.import_dir);
-	fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
-	if (fd < 0 && errno == EXDEV)
-		return vn_fail_at(err, path, VN_E_INVALID, "'%s' leads out of import_dir: name a file "
-				  "below it", name);
-	if (fd < 0) {
-		vn_fail_errno(err, errno, "open '%s' below import_dir", name);
-		snprintf(err->path, sizeof(err->path), "%s", path);
-		return -1;
-	}
-	return fd;
 }
 
 /* Where an image is to come from, in one form whatever words it was asked for with. */
@@ -108,7 +78,7 @@ open_file(struct call *call, const struct image_add_params *p, struct origin *re
 
 	if (p->url && !(name = below_import(call_daemon(call), p->url, err)))
 		return -1;
-	fd = name ? open_import(call_daemon(call), name, path, err) : call_take_fd(call, p->fd);
+	fd = name ? import_open(call_daemon(call), name, path, err) : call_take_fd(call, p->fd);
 	if (fd < 0)
 		return name ? -1 : vn_fail_at(err, path, VN_E_INVALID, "no descriptor with that index "
 					      "came with the request");

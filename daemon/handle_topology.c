@@ -1,23 +1,32 @@
 /* Methods on topologies. */
 #include "daemon/apply.h"
+#include "daemon/sources.h"
 
 #include <inttypes.h>
 
-int
-handle_topology_plan(struct call *call, const void *params, struct vn_error *err)
+static int
+plan_document(struct call *call, const void *params, json_t *document, struct vn_error *err)
 {
 	const struct topology_plan_params *p = params;
 	struct plan_options options = { p->prune, p->allow_recreate, call_uid(call),
 					call_role(call) };
 	json_t *plan;
 
-	if (plan_make(call_daemon(call), p->document, &options, &plan, err) < 0)
+	if (plan_make(call_daemon(call), document, &options, &plan, err) < 0)
 		return -1;
 	call_reply(call, json_pack("{sO sO sb}", "topology", json_object_get(plan, "topology"),
 				   "actions", json_object_get(plan, "actions"), "empty",
 				   plan_is_empty(plan)));
 	json_decref(plan);
 	return 0;
+}
+
+int
+handle_topology_plan(struct call *call, const void *params, struct vn_error *err)
+{
+	const struct topology_plan_params *p = params;
+
+	return sources_collect(call, p->document, p->sources, plan_document, p, err);
 }
 
 static int
@@ -41,14 +50,14 @@ apply(struct call *call, const struct topology_apply_params *p, json_t *plan, st
 	return status;
 }
 
-int
-handle_topology_apply(struct call *call, const void *params, struct vn_error *err)
+static int
+apply_document(struct call *call, const void *params, json_t *document, struct vn_error *err)
 {
 	const struct topology_apply_params *p = params;
 	struct daemon *daemon = call_daemon(call);
 	struct plan_options options = { p->prune, p->allow_recreate, call_uid(call),
 					call_role(call) };
-	const char *name = json_string_value(json_object_get(p->document, "topology"));
+	const char *name = json_string_value(json_object_get(document, "topology"));
 	struct topology *topology = name ? topology_find(daemon, name) : NULL;
 	json_t *plan;
 	int status;
@@ -58,7 +67,7 @@ handle_topology_apply(struct call *call, const void *params, struct vn_error *er
 		return vn_fail(err, VN_E_BUSY, "topology '%s' is held by job %" PRId64 "; wait for it "
 			       "with job.wait or end it with job.cancel", name, topology->lock.holder);
 	}
-	if (plan_make(daemon, p->document, &options, &plan, err) < 0)
+	if (plan_make(daemon, document, &options, &plan, err) < 0)
 		return -1;
 	if (plan_is_empty(plan))
 		status = job_answer_nothing(call, &p->change, "topology.apply",
@@ -69,6 +78,14 @@ handle_topology_apply(struct call *call, const void *params, struct vn_error *er
 		status = apply(call, p, plan, err);
 	json_decref(plan);
 	return status;
+}
+
+int
+handle_topology_apply(struct call *call, const void *params, struct vn_error *err)
+{
+	const struct topology_apply_params *p = params;
+
+	return sources_collect(call, p->document, p->sources, apply_document, p, err);
 }
 
 static int

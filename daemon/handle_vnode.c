@@ -1,5 +1,6 @@
 /* Methods on vnodes: look up, ask the table, begin the job. */
 #include "daemon/change.h"
+#include "daemon/guest_files.h"
 #include "daemon/lifecycle.h"
 #include "daemon/vnode_wait.h"
 
@@ -252,9 +253,13 @@ handle_vnode_get(struct call *call, const void *params, struct vn_error *err)
 	const struct vnode_params *p = params;
 	struct vnode *vnode;
 
+	json_t *object;
+
 	if (vnode_find(call_daemon(call), p->vnode, &vnode, err) < 0)
 		return -1;
-	call_reply(call, vnode_object(vnode));
+	object = vnode_object(vnode);
+	json_object_set_new(object, "host_keys", guest_files_host_keys(vnode));
+	call_reply(call, object);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "daemon/lan_verbs.h"
 #include "daemon/log.h"
+#include "daemon/sources.h"
 #include "daemon/steps.h"
 
 /* name, place, lane, run, undo, flags */
@@ -209,13 +210,17 @@ forget(struct job *job, struct vnode *vnode, struct task *task)
 {
 	struct topology *topology = vnode->topology;
 	struct vn_error ignored = { 0 };
+	bool has_files;
 
 	if (task)
 		undo_resolve(job, task, &ignored);
 	vnode_set_state(vnode, VNODE_ABSENT);
 	job_unlock(job, &vnode->lock);
+	has_files = vnode->spec.files.count;
 	vnode_remove(vnode);
 	topology_drop_if_empty(topology);
+	if (has_files)
+		sources_sweep(job->daemon);
 }
 
 static void

@@ -53,6 +53,9 @@ bool lifecycle_restarts_after(enum restart_policy policy, const struct guest_exi
  * self: NULL for a vnode to be made. Errors carry paths below the spec. */
 int lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec,
 			 const struct vnode *self, uid_t uid, enum role role, struct vn_error *err);
+/* Whether the caller may change who may log in to all of a topology's vnodes; paths as in a document. */
+int lifecycle_check_logins(const struct topology *topology, json_t *fields, json_t *before, enum role role,
+			   struct vn_error *err);
 /*
  * Whether the next hop of each route is in the control network or in one of these networks.
  * Errors: VN_E_INVALID with a path below the spec.

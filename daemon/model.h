@@ -186,6 +186,8 @@ void vnode_row_print(struct vnode *vnode, FILE *out);
 json_t *vnode_exit_object(const struct vnode_exit *exit);
 /* The control addresses; family 0 where there is none. */
 void vnode_control_addresses(const struct vnode *vnode, struct vn_cidr *ret4, struct vn_cidr *ret6);
+/* The host's addresses in the control network, which a vnode's default routes lead to. */
+void vnode_control_gateways(const struct vnode *vnode, struct vn_cidr *ret4, struct vn_cidr *ret6);
 /* "topology/name", for people; valid until the next call on this thread. */
 const char *vnode_title(const struct vnode *vnode);
 

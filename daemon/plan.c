@@ -516,7 +516,9 @@ make(struct planning *p, struct vn_error *err)
 			return -1;
 	plan_removals(p);
 	plan_fields(p);
-	return 0;
+	return p->topology ? lifecycle_check_logins(p->topology, json_object_get(p->plan, "fields"),
+						    json_object_get(p->plan, "fields_before"),
+						    p->options->role, err) : 0;
 }
 
 int

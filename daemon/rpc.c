@@ -85,6 +85,20 @@ dispatch(struct call *call, const struct request *request, struct vn_error *err)
 	return handlers[method - methods](call, params, err);
 }
 
+void
+rpc_returned(struct call *call, int result, const struct vn_error *err)
+{
+	call->running = false;
+	if (result < 0)
+		call_fail(call, err);
+	else if (call->answered && (call->result || call->result_text))
+		call_finish(call);
+	else if (call->answered)
+		call_fail(call, &call->failure);
+	else
+		assert(call->ticket);	/* a handler that returns 0 has replied or deferred */
+}
+
 /* One member of a batch, or the only request of a line. */
 static void
 take_request(struct session *session, struct answers *batch, json_t *value, struct frame_fds *fds)
@@ -100,16 +114,8 @@ take_request(struct session *session, struct answers *batch, json_t *value, stru
 	call->running = true;
 	if (result == 0)
 		result = dispatch(call, &request, &err);
-	call->running = false;
 	call->fds = NULL;
-	if (result < 0)
-		call_fail(call, &err);
-	else if (call->answered && (call->result || call->result_text))
-		call_finish(call);
-	else if (call->answered)
-		call_fail(call, &call->failure);
-	else
-		assert(call->ticket);	/* a handler that returns 0 has replied or deferred */
+	rpc_returned(call, result, &err);
 }
 
 static void

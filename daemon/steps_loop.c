@@ -182,7 +182,7 @@ step_network_done(struct job *job, void *ctx, struct vn_error *err)
 	vnode->runtime.network = true;
 	snprintf(vnode->runtime.boot_id, sizeof(vnode->runtime.boot_id), "%s", job->daemon->boot_id);
 	snprintf(vnode->runtime.injected, sizeof(vnode->runtime.injected), "%s",
-		 task->files_digest);
+		 task->files.digest);
 	vnode_record(vnode);
 	return STEP_DONE;
 }

@@ -51,22 +51,19 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 	struct disk_spec plain = task->disk_spec;
-	vn_autofree char *hosts = NULL;
 	struct vn_error ignored;
 	char root[PATH_MAX];
 	int status;
 
 	(void)job;
-	if (task->files_stand || !task->boot)
+	if (task->files_stand || !task->boot || !task->files.count)
 		return STEP_DONE;
 	plain.userns = NULL;
 	if (task->disk->ops->unmount(task->disk, &plain, err) < 0 ||	/* whatever stood there */
 	    !step_goes_on(task, err) ||
 	    task->disk->ops->mount(task->disk, &plain, root, err) < 0 || !step_goes_on(task, err))
 		return STEP_FAILED;
-	task->files[0].text = hosts = hosts_file(task->hosts_near, task->hosts);
-	status = task->disk->ops->inject(task->disk, &plain, task->files, task->n_files, err);
-	task->files[0].text = NULL;
+	status = guest_files_write(task, &plain, err);
 	if (task->disk->ops->unmount(task->disk, &plain, status < 0 ? &ignored : err) < 0)
 		status = -1;
 	return verdict(status);

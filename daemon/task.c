@@ -109,46 +109,6 @@ copy_routes(struct task *task, const struct vnode *vnode)
 	}
 }
 
-static const char *
-resolv_text(struct vn_arena *arena, const struct document *document)
-{
-	char text[2048] = "";
-	size_t used = 0;
-
-	if (document->domain)
-		used += (size_t)snprintf(text, sizeof(text), "search %s\n", document->domain);
-	for (size_t i = 0; i < document->dns.count && used < sizeof(text); i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "nameserver %s\n",
-					 ((const char **)document->dns.items)[i]);
-	return vn_arena_strdup(arena, text);
-}
-
-/* The files a guest wakes up with: its name and those of its topology. The text of /etc/hosts is put
- * together by the step that writes it. */
-static void
-choose_files(struct task *task, const struct vnode *vnode)
-{
-	struct digest *sha = digest_new();
-
-	task->files = vn_arena_alloc(&task->arena, 3 * sizeof(*task->files));
-	task->files[task->n_files++] = (struct guest_file){ "/etc/hosts", NULL, 0644 };
-	task->files[task->n_files++] = (struct guest_file){ "/etc/hostname",
-		print(&task->arena, "%s\n", task->guest.hostname), 0644 };
-	if (vnode->topology->document.dns.count)
-		task->files[task->n_files++] = (struct guest_file){ "/etc/resolv.conf",
-			resolv_text(&task->arena, &vnode->topology->document), 0644 };
-	task->hosts = hosts_block_get(vnode->topology);
-	task->hosts_near = hosts_near(&task->arena, vnode);
-	digest_update(sha, task->hosts->digest, sizeof(task->hosts->digest));
-	digest_update(sha, task->hosts_near, strlen(task->hosts_near) + 1);
-	for (size_t i = 1; i < task->n_files; i++) {
-		digest_update(sha, task->files[i].path, strlen(task->files[i].path) + 1);
-		digest_update(sha, task->files[i].text, strlen(task->files[i].text) + 1);
-	}
-	digest_print(sha, task->files_digest);
-	digest_free(sha);
-}
-
 static struct ns_ref
 ns_of(struct vn_arena *arena, const struct vnode *vnode)
 {
@@ -227,15 +187,15 @@ task_init(struct task *task, struct vnode *vnode, struct vn_error *err)
 	task->network_used = vnode->last_exit.at_us || vnode->runtime.id.init;
 	copy_guest(task, vnode);
 	task->forwards = task_forwards(&task->arena, vnode, &vnode->spec, &task->n_forwards);
-	choose_files(task, vnode);
-	task->files_stand = strcmp(vnode->runtime.injected, task->files_digest) == 0;
+	guest_files_choose(task, vnode);
+	task->files_stand = strcmp(vnode->runtime.injected, task->files.digest) == 0;
 	return 0;
 }
 
 void
 task_fini(struct task *task)
 {
-	hosts_block_unref(task->hosts);
+	guest_files_fini(&task->files);
 	vn_arena_fini(&task->arena);
 }
 

@@ -4,7 +4,7 @@
  * so no step takes a lock and no worker sees a struct vnode.
  */
 
-#include "daemon/hosts.h"
+#include "daemon/guest_files.h"
 
 #include <limits.h>
 
@@ -25,11 +25,7 @@ struct task {
 	size_t n_routes;
 	struct forward_spec *forwards;
 	size_t n_forwards;
-	struct guest_file *files;	/* the first is /etc/hosts: text NULL, see hosts_file */
-	struct hosts_block *hosts;
-	const char *hosts_near;
-	size_t n_files;
-	char files_digest[65];
+	struct guest_files files;
 	unsigned grace_ms;
 
 	/* what this job is to do */

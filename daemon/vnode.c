@@ -409,6 +409,13 @@ vnode_control_addresses(const struct vnode *vnode, struct vn_cidr *ret4, struct 
 	*ret6 = nth_address(vnode->daemon->env.control6, vnode->control_index);
 }
 
+void
+vnode_control_gateways(const struct vnode *vnode, struct vn_cidr *ret4, struct vn_cidr *ret6)
+{
+	*ret4 = nth_address(vnode->daemon->env.control4, 1);
+	*ret6 = nth_address(vnode->daemon->env.control6, 1);
+}
+
 const char *
 vnode_title(const struct vnode *vnode)
 {

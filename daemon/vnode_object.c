@@ -121,6 +121,7 @@ vnode_object(const struct vnode *vnode)
 							 : config->pids_default));
 	json_object_set_new(object, "restart", json_string(restart_words[vnode->spec.restart]));
 	json_object_set_new(object, "privileged", json_boolean(vnode->spec.privileged));
+	json_object_set_new(object, "inject", json_boolean(vnode->spec.inject));
 	json_object_set_new(object, "exit", vnode_exit_object(&vnode->last_exit));
 	json_object_set_new(object, "interfaces", interfaces_object(vnode));
 	json_object_set_new(object, "forwards", forwards_object(vnode));

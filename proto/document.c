@@ -15,7 +15,7 @@
 
 #define SECOND 1000000000LL
 
-enum { VNODES_MAX = 4096, LANS_MAX = 4096, MEMBERS_MAX = 4096, DNS_MAX = 3 };
+enum { FILES_MAX = 256, VNODES_MAX = 4096, LANS_MAX = 4096, MEMBERS_MAX = 4096, DNS_MAX = 3 };
 enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 9000 };
 
 const char *const restart_words[] = { "never", "on-failure", "always", NULL };
@@ -65,6 +65,11 @@ const struct field doc_vnode_fields[] = {
 	  AT(doc_vnode, default_route), .words = default_route_words },
 	{ "disk", "its disk", FIELD_STRUCT, FIELD_MARKED, AT(doc_vnode, disk), .fields = doc_disk_fields,
 	  .size = sizeof(struct doc_disk) },
+	DOC_LOGIN_FIELDS(doc_vnode, login),
+	{ "files", "files that are written into it", FIELD_LIST, 0, AT(doc_vnode, files), 0, FILES_MAX,
+	  .item = FIELD_STRUCT, .fields = doc_file_fields, .size = sizeof(struct doc_file) },
+	{ "inject", "whether anything is written into it at all", FIELD_BOOL, 0, AT(doc_vnode, inject),
+	  .preset = true },
 	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };
@@ -103,6 +108,7 @@ const struct field document_fields[] = {
 	  .form = &form_domain },
 	{ "dns", "addresses of name servers for its vnodes", FIELD_LIST, 0, AT(document, dns), 0,
 	  DNS_MAX, .item = FIELD_STRING, .form = &form_address },
+	DOC_LOGIN_FIELDS(document, login),
 	{ "vnodes", "its vnodes by name", FIELD_MAP, 0, AT(document, vnodes), 0, VNODES_MAX,
 	  .form = &form_name, .fields = doc_vnode_fields, .size = sizeof(struct doc_vnode) },
 	{ "lans", "its LANs by name", FIELD_MAP, 0, AT(document, lans), 0, LANS_MAX,
@@ -249,6 +255,10 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 	if (doc_disk_check(&vnode->disk, checks->err) < 0) {
 		snprintf(path, sizeof(path), "%s/disk", at);
 		vn_error_prefix_path(checks->err, path);
+		return -1;
+	}
+	if (doc_vnode_check_guest(vnode, checks->err) < 0) {
+		vn_error_prefix_path(checks->err, at);
 		return -1;
 	}
 	return check_routes(checks, vnode, at);

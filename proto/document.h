@@ -2,6 +2,7 @@
 /* The topology document (DESIGN section 8), as the schema decodes it. */
 
 #include "proto/disk.h"
+#include "proto/guest.h"
 #include "proto/route.h"
 #include "proto/schedule.h"
 #include "proto/schema.h"
@@ -38,6 +39,9 @@ struct doc_vnode {
 	struct field_array routes;	/* struct doc_route */
 	int default_route;		/* enum default_route */
 	struct doc_disk disk;
+	struct doc_login login;
+	struct field_array files;	/* struct doc_file */
+	bool inject;			/* whether anything is written into it; preset true */
 };
 
 struct doc_member {
@@ -61,6 +65,7 @@ struct document {
 	const char *topology;
 	const char *domain;
 	struct field_array dns;		/* const char *: addresses for the guests' resolv.conf */
+	struct doc_login login;		/* of the vnodes that say nothing of their own */
 	struct field_array vnodes;	/* struct doc_vnode */
 	struct field_array lans;	/* struct doc_lan */
 };

@@ -72,6 +72,8 @@ const struct object_field object_fields[] = {
 	{ "vnode", "pids", "integer", "its limit; 0 = none" },
 	{ "vnode", "restart", "string", "never, on-failure or always" },
 	{ "vnode", "privileged", "boolean", "runs without a user namespace of its own" },
+	{ "vnode", "inject", "boolean", "whether anything is written into it" },
+	{ "vnode", "host_keys", "string[]", "vnode.get: its SSH host keys, as in known_hosts; null without inject" },
 	{ "vnode", "exit", "exit?", "how it ended last" },
 	{ "vnode", "interfaces", "interface[]", "its interfaces" },
 	{ "vnode", "forwards", "forward[]", "ports of the host that lead to it" },

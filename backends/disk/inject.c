@@ -13,13 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "backends/disk/apart.h"
+#include "backends/disk/inject_file.h"
 #include "proto/base/mem.h"
 
 struct injection {
@@ -29,95 +28,73 @@ struct injection {
 	struct stat owner;		/* of the root folder */
 };
 
-static int
-open_folder(int root, const char *path)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-	};
+/* how, what does it, whether folders on the way are made, how those are opened */
+static const struct {
+	int (*place)(const struct placing *placing, struct vn_error *err);
+	bool makes;
+	uint64_t resolve;
+} ways[] = {
+	[GUEST_FILE_PUT] = { inject_put, true, 0 },
+	[GUEST_FILE_STRICT] = { inject_strict, true, RESOLVE_NO_SYMLINKS },
+	[GUEST_FILE_LINK] = { inject_link, true, 0 },
+	[GUEST_FILE_PASSWORD] = { inject_password, false, 0 },
+	[GUEST_FILE_REMOVE] = { inject_remove, false, 0 },
+};
 
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+static int
+fail_folder(const struct guest_file *file, const char *path, struct vn_error *err)
+{
+	int sys = errno;
+
+	if (file->how == GUEST_FILE_STRICT && sys == ELOOP)
+		return vn_fail(err, VN_E_INVALID, "%s leads over a link in the guest: name the place that "
+			       "it leads to", path);
+	if (sys == ENOENT || sys == ENOTDIR || sys == ELOOP || sys == EXDEV)
+		return vn_fail(err, VN_E_INVALID, "%s in the guest's root is no folder: remove what "
+			       "is there, or reload the vnode", path);
+	return vn_fail_errno(err, sys, "open the folder %s in the guest", path);
 }
 
-/* Opens the folder `path` of the guest and makes what is missing of it. */
+/* Opens the folder `path` of the guest and makes what is missing of it; *ret_fd -1: not there. */
 static int
-reach_folder(const struct injection *injection, const char *path, int *ret_fd, struct vn_error *err)
+reach_folder(const struct injection *injection, const struct guest_file *file, const char *path,
+	     mode_t mode, int *ret_fd, struct vn_error *err)
 {
+	uint64_t resolve = ways[file->how].resolve;
 	vn_autofree char *above = vn_strdup(path);
 	char *slash = strrchr(above, '/');
 	vn_autoclose int parent = -1;
-	int fd = open_folder(injection->root_fd, path[0] ? path : "/");
+	int fd = inject_open(injection->root_fd, path[0] ? path : "/", O_RDONLY | O_DIRECTORY, resolve);
 
+	if (fd < 0 && !ways[file->how].makes && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
+		*ret_fd = -1;
+		return 0;
+	}
 	if (fd < 0 && errno == ENOENT && slash) {
 		*slash = '\0';
-		if (reach_folder(injection, above, &parent, err) < 0)
+		if (reach_folder(injection, file, above, 0755, &parent, err) < 0)
 			return -1;
-		if (mkdirat(parent, slash + 1, 0755) < 0 && errno != EEXIST)
+		if (mkdirat(parent, slash + 1, mode) < 0 && errno != EEXIST)
 			return vn_fail_errno(err, errno, "make the folder %s in the guest", path);
-		fd = open_folder(injection->root_fd, path);
+		fd = inject_open(injection->root_fd, path, O_RDONLY | O_DIRECTORY, resolve);
 	}
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV))
-		return vn_fail(err, VN_E_INVALID, "%s in the guest's root is no folder: remove what "
-			       "is there, or reload the vnode", path);
 	if (fd < 0)
-		return vn_fail_errno(err, errno, "open the folder %s in the guest", path);
+		return fail_folder(file, path, err);
 	*ret_fd = fd;
 	return 0;
 }
 
-/* Whether the file is there exactly as wanted. */
+/* Whether the image has one of the things without which nobody would read the file. */
 static bool
-is_unchanged(const struct injection *injection, int folder, const char *name,
-	     const struct guest_file *file)
+is_of_use(const struct injection *injection, const struct guest_file *file)
 {
-	size_t length = strlen(file->text);
-	vn_autofree char *text = vn_alloc(length + 1);
-	vn_autoclose int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
+	for (const char *const *path = file->where; path && *path; path++) {
+		vn_autoclose int fd = inject_open(injection->root_fd, *path, O_PATH, 0);
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
-	       && (st.st_mode & 07777) == file->mode && (size_t)st.st_size == length
-	       && st.st_uid == injection->owner.st_uid && st.st_gid == injection->owner.st_gid
-	       && read(fd, text, length + 1) == (ssize_t)length && !memcmp(text, file->text, length);
-}
-
-static int
-write_text(int fd, const char *text)
-{
-	for (size_t left = strlen(text); left > 0;) {
-		ssize_t written = write(fd, text, left);
-
-		if (written < 0)
-			return -1;
-		text += written;
-		left -= (size_t)written;
+		if (fd >= 0)
+			return true;
 	}
-	return 0;
-}
-
-/*
- * Puts the file in place of whatever has its name, but for a folder. The name beside it is always the
- * same, so that what a crash left is replaced by the next call.
- */
-static int
-replace_file(int folder, const char *name, const struct guest_file *file, struct vn_error *err)
-{
-	static const char new_name[] = ".vnoded-new";
-	vn_autoclose int fd = -1;
-
-	unlinkat(folder, new_name, 0);
-	fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return vn_fail_errno(err, errno, "make a file beside %s in the guest", file->path);
-	if (write_text(fd, file->text) < 0 || fchmod(fd, file->mode) < 0)
-		vn_fail_errno(err, errno, "write %s in the guest", file->path);
-	else if (renameat(folder, new_name, folder, name) < 0)
-		vn_fail_errno(err, errno, "put %s in place in the guest", file->path);
-	else
-		return 0;
-	unlinkat(folder, new_name, 0);
-	return -1;
+	return !file->where;
 }
 
 static int
@@ -126,15 +103,21 @@ inject_file(const struct injection *injection, const struct guest_file *file, st
 	vn_autofree char *path = vn_strdup(file->path);
 	char *name = strrchr(path, '/');
 	vn_autoclose int folder = -1;
+	struct placing placing = { .file = file, .root = injection->root_fd,
+				   .uid = injection->owner.st_uid + file->uid,
+				   .gid = injection->owner.st_gid + file->gid };
 
 	if (path[0] != '/' || name[1] == '\0' || !strcmp(name, "/.") || !strcmp(name, "/.."))
 		return vn_fail(err, VN_E_INVALID, "'%s' is no absolute path of a file", file->path);
-	*name++ = '\0';
-	if (reach_folder(injection, path, &folder, err) < 0)
-		return -1;
-	if (is_unchanged(injection, folder, name, file))
+	if (!is_of_use(injection, file))
 		return 0;
-	return replace_file(folder, name, file, err);
+	*name++ = '\0';
+	if (reach_folder(injection, file, path, file->folder_mode ? file->folder_mode : 0755, &folder,
+			 err) < 0)
+		return -1;
+	placing.folder = folder;
+	placing.name = name;
+	return folder < 0 ? 0 : ways[file->how].place(&placing, err);
 }
 
 static int
@@ -145,9 +128,15 @@ inject_inside(void *arg, struct vn_error *err)
 
 	if (geteuid() == 0 && apart_become_owner(owner->st_uid, owner->st_gid, err) < 0)
 		return -1;
-	for (size_t i = 0; i < injection->n_files; i++)
-		if (inject_file(injection, &injection->files[i], err) < 0)
-			return -1;
+	for (size_t i = 0; i < injection->n_files; i++) {
+		const struct guest_file *file = &injection->files[i];
+
+		if (inject_file(injection, file, err) == 0)
+			continue;
+		if (file->field)
+			vn_error_prefix_path(err, file->field);
+		return -1;
+	}
 	return 0;
 }
 

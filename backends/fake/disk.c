@@ -251,6 +251,19 @@ fake_unmount(struct disk *self, const struct disk_spec *spec, struct vn_error *e
 	return call_end(&call, 0, err);
 }
 
+/* Of a copy: the whole of what it is a copy of; "" where that is gone. */
+static char *
+read_source(const char *path)
+{
+	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = vn_alloc(GUEST_FILE_BYTES + 1);
+
+	if (fd < 0 || read(fd, text, GUEST_FILE_BYTES) < 0)
+		text[0] = '\0';
+	return text;
+}
+
+/* The fake's images have everything that any file is written for. */
 static void
 put_file(struct vdisk *disk, const struct guest_file *file)
 {
@@ -265,8 +278,18 @@ put_file(struct vdisk *disk, const struct guest_file *file)
 		vn_list_append(&disk->files, &injected->link);
 	}
 	free(injected->text);
-	injected->text = vn_strdup(file->text);
+	injected->text = file->source ? read_source(file->source) : vn_strdup(file->text);
 	injected->mode = file->mode;
+}
+
+static void
+remove_file(struct vdisk *disk, const char *path)
+{
+	vn_list_each_safe(struct injected, file, &disk->files, link)
+		if (strcmp(file->path, path) == 0) {
+			vn_list_remove(&file->link);
+			injected_free(file);
+		}
 }
 
 static int
@@ -284,7 +307,10 @@ inject(struct call *call, const struct disk_spec *spec, const struct guest_file 
 		if (files[i].path[0] != '/')
 			return vn_fail(err, VN_E_INVALID, "'%s' is not absolute", files[i].path);
 	for (size_t i = 0; i < n_files && !(call->is_amid && i == 1); i++)
-		put_file(disk, &files[i]);
+		if (files[i].how == GUEST_FILE_REMOVE)
+			remove_file(disk, files[i].path);
+		else
+			put_file(disk, &files[i]);
 	return 0;
 }
 

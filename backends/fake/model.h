@@ -257,6 +257,7 @@ void netns_free(struct netns *netns);
 void port_free(struct port *port);
 void guest_free(struct guest *guest);
 void disk_free(struct vdisk *disk);
+void injected_free(struct injected *file);
 void fake_image_free(struct image *image);
 void word_free(struct word *word);
 void url_free(struct url *url);

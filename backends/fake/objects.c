@@ -181,13 +181,18 @@ past_free(struct past *past)
 }
 
 void
+injected_free(struct injected *file)
+{
+	free(file->path);
+	free(file->text);
+	free(file);
+}
+
+void
 disk_free(struct vdisk *disk)
 {
-	vn_list_each_safe(struct injected, file, &disk->files, link) {
-		free(file->path);
-		free(file->text);
-		free(file);
-	}
+	vn_list_each_safe(struct injected, file, &disk->files, link)
+		injected_free(file);
 	vn_list_remove(&disk->link);
 	free(disk->uuid);
 	free(disk->image);

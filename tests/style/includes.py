@@ -39,7 +39,7 @@ LIBRARIES = [
     (r"systemd/.*", ["daemon/", "tests/"]),
     (r"libkmod\.h", ["backends/modules.c"]),
     (r"spawn\.h", ["backends/disk/", "backends/helper.c"]),
-    (r"openssl/.*", ["backends/digest.c", "tests/"]),
+    (r"openssl/.*", ["backends/digest.c", "backends/host_key.c", "tests/"]),
     (r"check\.h", ["tests/"]),
 ]
 
