@@ -3,6 +3,7 @@
 #include "daemon/sources.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 static int
 plan_document(struct call *call, const void *params, json_t *document, struct vn_error *err)
@@ -120,15 +121,43 @@ handle_topology_get(struct call *call, const void *params, struct vn_error *err)
 	return 0;
 }
 
+/* A hash can be guessed at, and a file that only its owner may read may be a key. */
+static void
+hide_secrets(json_t *document)
+{
+	const char *name;
+	json_t *vnode, *file;
+	size_t i;
+
+	json_object_del(document, "password");
+	json_object_foreach(json_object_get(document, "vnodes"), name, vnode) {
+		/* They are the vnode's own: the model's must stay whole. */
+		json_t *copy = json_deep_copy(vnode);
+
+		json_object_del(copy, "password");
+		json_array_foreach(json_object_get(copy, "files"), i, file) {
+			const char *mode = json_string_value(json_object_get(file, "mode"));
+
+			if (mode && !(strtoul(mode, NULL, 8) & 04))
+				json_object_del(file, "content");
+		}
+		json_object_set_new(json_object_get(document, "vnodes"), name, copy);
+	}
+}
+
 int
 handle_topology_export(struct call *call, const void *params, struct vn_error *err)
 {
 	const struct topology_params *p = params;
 	struct topology *topology;
+	json_t *document;
 
 	if (find(call, p->topology, &topology, err) < 0)
 		return -1;
-	call_reply(call, topology_export(topology));
+	document = topology_export(topology);
+	if (call_role(call) < ROLE_OPERATOR)
+		hide_secrets(document);
+	call_reply(call, document);
 	return 0;
 }
 

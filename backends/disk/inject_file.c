@@ -159,13 +159,14 @@ int
 inject_strict(const struct placing *at, struct vn_error *err)
 {
 	struct stat st;
+	bool is_there = fstatat(at->folder, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 
-	if (fstatat(at->folder, at->name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+	if (!is_there && errno != ENOENT)
 		return vn_fail_errno(err, errno, "look at %s in the guest", at->file->path);
-	else if (errno != ENOENT && S_ISLNK(st.st_mode))
+	if (is_there && S_ISLNK(st.st_mode))
 		return vn_fail(err, VN_E_INVALID, "%s is a link in the guest: name the place it leads to",
 			       at->file->path);
-	else if (errno != ENOENT && !S_ISREG(st.st_mode))
+	if (is_there && !S_ISREG(st.st_mode))
 		return vn_fail(err, VN_E_INVALID, "%s is %s in the guest: choose another path",
 			       at->file->path, S_ISDIR(st.st_mode) ? "a folder" : "no ordinary file");
 	return inject_put(at, err);

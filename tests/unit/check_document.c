@@ -27,7 +27,17 @@ load(const char *text)
 
 #define TWO "{'topology':'t','vnodes':{'a':{},'b':{}},"
 
+#define KEY  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOep1EHCMkyvEv80Y6bzx/jYssAJGZ5KD9FZ7I2Dyszq me@home"
+#define HASH "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/"
+
 static const char *const good[] = {
+	"{'topology':'t','password':'" HASH "','authorized_keys':['" KEY "'],'timezone':'UTC',"
+	"'vnodes':{'a':{'password':'$2b$10$abcdefghijklmnopqrstuv0123456789ABCDEFGHIJKLMNOPQRSTU',"
+	"'timezone':'America/Argentina/Buenos_Aires','authorized_keys':['" KEY "'],'files':["
+	"{'path':'/etc/motd','content':'x'},{'path':'/opt/a','source':'dir/a','mode':'4755','owner':'65535:5'},"
+	"{'path':'/opt/ab','content':''}]},'b':{'inject':false}}}",
+	"{'topology':'t','vnodes':{'a':{'timezone':'Etc/GMT+5','password':"
+	"'$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7'}}}",
 	"{'topology':'t'}",
 	"{'topology':'t','domain':'lab.example','dns':['10.0.0.1','fd00::1'],'vnodes':{'a':{}}}",
 	"{'topology':'pair','vnodes':{'alice':{'backend':'lxc','image':'busybox','memory':'64MiB','"
@@ -132,6 +142,54 @@ static const struct {
 	  "/vnodes/a/routes/1/to", "used already" },
 	{ "{'topology':'t','vnodes':{'a':{'default_route':'lan'}}}", "/vnodes/a/default_route",
 	  "control" },
+#define IN_A(fields) "{'topology':'t','vnodes':{'a':{" fields "}}}"
+	{ IN_A("'password':'secret'"), "/vnodes/a/password", "never the password itself" },
+	{ IN_A("'password':'$6$salt'"), "/vnodes/a/password", "crypt(3) hash" },
+	{ IN_A("'password':'$6$salt$short'"), "/vnodes/a/password", "crypt(3) hash" },
+	{ IN_A("'password':'$6$salt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaa:0'"), "/vnodes/a/password", "crypt(3)" },
+	{ "{'topology':'t','password':'x'}", "/password", "crypt(3) hash" },
+	{ IN_A("'authorized_keys':['me@home']"), "/vnodes/a/authorized_keys/0", "expected a public key" },
+	{ IN_A("'authorized_keys':['ssh-ed25519']"), "/vnodes/a/authorized_keys/0", "cut short" },
+	{ IN_A("'authorized_keys':['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==']"),
+	  "/vnodes/a/authorized_keys/0", "cut short" },
+	/* an RSA key's word before an Ed25519 key */
+	{ IN_A("'authorized_keys':['" KEY "','ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOep1EHCMkyvEv80Y6bzx/jYssAJ"
+	       "GZ5KD9FZ7I2Dyszq']"), "/vnodes/a/authorized_keys/1", "damaged" },
+	{ IN_A("'authorized_keys':['" KEY "\\ncommand']"), "/vnodes/a/authorized_keys/0", "one line" },
+	{ IN_A("'authorized_keys':['-----BEGIN OPENSSH PRIVATE KEY-----']"), "/vnodes/a/authorized_keys/0",
+	  "private key" },
+	{ "{'topology':'t','authorized_keys':['x']}", "/authorized_keys/0", "expected a public key" },
+	{ IN_A("'timezone':'../../etc/passwd'"), "/vnodes/a/timezone", "expected a time zone" },
+	{ IN_A("'timezone':'/etc/passwd'"), "/vnodes/a/timezone", "expected a time zone" },
+	{ IN_A("'timezone':'Europe/'"), "/vnodes/a/timezone", "expected a time zone" },
+	{ IN_A("'timezone':'a/b/c/d'"), "/vnodes/a/timezone", "expected a time zone" },
+#define A_FILE(file) IN_A("'files':[{" file "}]")
+	{ A_FILE("'content':''"), "/vnodes/a/files/0/path", "missing" },
+	{ A_FILE("'path':'etc/motd','content':''"), "/vnodes/a/files/0/path", "absolute path" },
+	{ A_FILE("'path':'/etc/../motd','content':''"), "/vnodes/a/files/0/path", "\"..\" part" },
+	{ A_FILE("'path':'/..','content':''"), "/vnodes/a/files/0/path", "\"..\" part" },
+	{ A_FILE("'path':'/etc/./motd','content':''"), "/vnodes/a/files/0/path", "\"..\" part" },
+	{ A_FILE("'path':'/etc//motd','content':''"), "/vnodes/a/files/0/path", "empty" },
+	{ A_FILE("'path':'/etc/','content':''"), "/vnodes/a/files/0/path", "empty" },
+	{ A_FILE("'path':'/','content':''"), "/vnodes/a/files/0/path", "empty" },
+	{ A_FILE("'path':'/proc/sys/x','content':''"), "/vnodes/a/files/0/path", "made anew" },
+	{ A_FILE("'path':'/sys','content':''"), "/vnodes/a/files/0/path", "made anew" },
+	{ A_FILE("'path':'/dev/null','content':''"), "/vnodes/a/files/0/path", "made anew" },
+	{ A_FILE("'path':'/run/x','content':''"), "/vnodes/a/files/0/path", "made anew" },
+	{ A_FILE("'path':'/a'"), "/vnodes/a/files/0", "either" },
+	{ A_FILE("'path':'/a','content':'','source':'x'"), "/vnodes/a/files/0", "either" },
+	{ A_FILE("'path':'/a','content':'','mode':'644'"), "/vnodes/a/files/0/mode", "octal" },
+	{ A_FILE("'path':'/a','content':'','mode':'0888'"), "/vnodes/a/files/0/mode", "octal" },
+	{ A_FILE("'path':'/a','content':'','owner':'root:root'"), "/vnodes/a/files/0/owner", "UID:GID" },
+	{ A_FILE("'path':'/a','content':'','owner':'65536:0'"), "/vnodes/a/files/0/owner", "65535" },
+	{ A_FILE("'path':'/a','content':'','owner':'0:'"), "/vnodes/a/files/0/owner", "UID:GID" },
+	{ A_FILE("'path':'/a','source':'x','sha256':'abc'"), "/vnodes/a/files/0/sha256", "SHA-256" },
+	{ A_FILE("'path':'/a','content':''},{'path':'/a','content':''"), "/vnodes/a/files/1/path",
+	  "a file already" },
+	{ A_FILE("'path':'/a/b','content':''},{'path':'/a','content':''"), "/vnodes/a/files/1/path",
+	  "a file already" },
+	{ IN_A("'inject':false,'password':'" HASH "'"), "/vnodes/a/inject", "nothing is written" },
+	{ IN_A("'inject':false,'files':[{'path':'/a','content':''}]"), "/vnodes/a/inject", "nothing is" },
 #define SHAPE(shape) TWO "'lans':{'l':{'shape':{" shape "}}}}"
 	{ SHAPE("'speed':'1Mbit'"), "/lans/l/shape/speed", "unknown field" },
 	{ SHAPE("'rate':10"), "/lans/l/shape/rate", "got the number 10" },

@@ -190,6 +190,10 @@ const struct scenario scenarios[] = {
 	  "\"set\":{\"vcpus\":1,\"forwards\":[{\"host\":2203,\"guest\":80}]}}", WHOLE },
 	{ "set routes", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"default_route\":\"none\","
 	  "\"routes\":[{\"to\":\"default\",\"via\":\"198.18.0.9\"}]}}", WHOLE },
+	{ "set files", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"timezone\":"
+	  "\"Europe/Berlin\",\"files\":[{\"path\":\"/etc/motd\",\"content\":\"hello\\n\"}]}}", WHOLE },
+	{ "set inject", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"inject\":"
+	  "false}}", WHOLE },
 	{ "set stopped", stopped, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"vcpus\":1,"
 	  "\"forwards\":null}}", WHOLE },
 	{ "lan.down", pair, "lan.down", "{\"lan\":\"link\"}", WHOLE },
