@@ -57,10 +57,13 @@ static int
 add_source(const struct client *client, struct topology_file *file, const char *name)
 {
 	vn_autofree char *path = source_path(file->path, name);
+	json_t *known;
+	size_t i;
 	int fd;
 
-	if (json_object_get(file->sources, name))
-		return STATUS_DONE;
+	json_array_foreach(file->sources, i, known)
+		if (strcmp(json_string_value(known), name) == 0)
+			return STATUS_DONE;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
 		return STATUS_DONE;	/* the daemon may have it, or find it below import_dir */
@@ -75,7 +78,7 @@ add_source(const struct client *client, struct topology_file *file, const char *
 			PROTOCOL_FDS_MAX);
 		return STATUS_FAILED;
 	}
-	json_object_set_new(file->sources, name, json_integer(file->n_fds));
+	json_array_append_new(file->sources, json_string(name));
 	file->fds[file->n_fds++] = fd;
 	return STATUS_DONE;
 }
@@ -88,7 +91,7 @@ topology_file_open(const struct client *client, const char *path, struct topolog
 	size_t i;
 	int status;
 
-	*ret = (struct topology_file){ .path = path, .sources = json_object() };
+	*ret = (struct topology_file){ .path = path, .sources = json_array() };
 	status = document_read(client, path, &ret->document);
 	json_object_foreach(json_object_get(ret->document, "vnodes"), name, vnode)
 		json_array_foreach(json_object_get(vnode, "files"), i, file) {

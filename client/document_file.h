@@ -12,7 +12,7 @@ int document_read(const struct client *client, const char *file, json_t **ret);
 struct topology_file {
 	const char *path;		/* borrowed */
 	json_t *document;
-	json_t *sources;		/* {name: index of its descriptor} */
+	json_t *sources;		/* names, in the order of the descriptors */
 	int fds[PROTOCOL_FDS_MAX];
 	unsigned n_fds;
 };

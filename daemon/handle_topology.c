@@ -27,7 +27,7 @@ handle_topology_plan(struct call *call, const void *params, struct vn_error *err
 {
 	const struct topology_plan_params *p = params;
 
-	return sources_collect(call, p->document, p->sources, plan_document, p, err);
+	return sources_collect(call, p->document, &p->sources, plan_document, p, err);
 }
 
 static int
@@ -86,7 +86,7 @@ handle_topology_apply(struct call *call, const void *params, struct vn_error *er
 {
 	const struct topology_apply_params *p = params;
 
-	return sources_collect(call, p->document, p->sources, apply_document, p, err);
+	return sources_collect(call, p->document, &p->sources, apply_document, p, err);
 }
 
 static int

@@ -89,28 +89,39 @@ find(const struct collection *all, const char *name)
 	return NULL;
 }
 
+/* The index of the descriptor of that name; -1: none came. */
+static int
+index_of(const struct field_array *passed, const char *name)
+{
+	for (size_t i = 0; i < passed->count; i++)
+		if (strcmp(((const char **)passed->items)[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
 /* Opens what is not here already; a passed one is always read. */
 static int
-open_source(struct collection *all, json_t *file, const char *name, json_t *passed, struct call *call,
-	    const char *path, struct vn_error *err)
+open_source(struct collection *all, json_t *file, const char *name, const struct field_array *passed,
+	    struct call *call, const char *path, struct vn_error *err)
 {
 	const char *sha256 = json_string_value(json_object_get(file, "sha256"));
-	json_t *index = json_object_get(passed, name);
+	int index = index_of(passed, name);
 	struct source *source;
 	char at[160];
 	int fd;
 
-	if (find(all, name) || (!index && sha256 && is_here(all->daemon, sha256)))
+	if (find(all, name) || (index < 0 && sha256 && is_here(all->daemon, sha256)))
 		return 0;
 	snprintf(at, sizeof(at), "%.150s/source", path);
-	if (!index && call_role(call) < ROLE_OPERATOR)
+	if (index < 0 && call_role(call) < ROLE_OPERATOR)
 		return vn_fail_at(err, at, VN_E_DENIED, "what lies below import_dir is for operators: pass "
 				  "the file's descriptor (vnodectl does)");
-	fd = index ? call_take_fd(call, json_is_integer(index) ? json_integer_value(index) : -1)
-		   : import_open(all->daemon, name, at, err);
+	fd = index < 0 ? import_open(all->daemon, name, at, err) : call_take_fd(call, index);
+	if (fd < 0 && index >= 0)
+		vn_fail_at(err, "/sources", VN_E_INVALID, "%d descriptors did not come with the request, "
+			   "which \"%.80s\" would be the last of", index + 1, name);
 	if (fd < 0)
-		return index ? vn_fail_at(err, "/sources", VN_E_INVALID, "no descriptor of the index that "
-					  "\"%.80s\" has came with the request", name) : -1;
+		return -1;
 	all->list = vn_realloc_array(all->list, all->count + 1, sizeof(*all->list));
 	source = &all->list[all->count++];
 	*source = (struct source){ .name = name, .fd = fd };
@@ -131,7 +142,7 @@ note_any(struct collection *all, json_t *file, const char *name, const char *pat
 
 struct opening {
 	struct collection all;
-	json_t *passed;
+	const struct field_array *passed;
 	struct call *call;
 };
 
@@ -275,8 +286,8 @@ done(struct work *work)
 }
 
 int
-sources_collect(struct call *call, json_t *document, json_t *passed, sources_fn *then, const void *params,
-		struct vn_error *err)
+sources_collect(struct call *call, json_t *document, const struct field_array *passed, sources_fn *then,
+		const void *params, struct vn_error *err)
 {
 	struct opening opening = { .passed = passed, .call = call };
 	struct collection *all = &opening.all;

@@ -13,13 +13,14 @@ typedef int sources_fn(struct call *call, const void *params, json_t *document, 
  * Reads what the document names and is not here yet, then goes on with `then`, at once where there is
  * nothing to read. A handler returns what this returns.
  *
- * passed: {name of a source: index of a descriptor}; NULL: none. Others lie below import_dir.
+ * passed: names (const char *) of those whose descriptors came, in their order. Others lie below
+ *         import_dir.
  * params: the handler's own.
  * Errors: VN_E_NOT_FOUND, VN_E_DENIED no such file; VN_E_INVALID not a file, too large, or not of the
  *         digest that the document gives it; each with the path in the params.
  */
-int sources_collect(struct call *call, json_t *document, json_t *passed, sources_fn *then,
-		    const void *params, struct vn_error *err);
+int sources_collect(struct call *call, json_t *document, const struct field_array *passed,
+		    sources_fn *then, const void *params, struct vn_error *err);
 
 /* Whether all sources of a spec are here: VN_E_NOT_FOUND with a path below the spec. */
 int sources_check(const struct daemon *daemon, const struct doc_vnode *spec, struct vn_error *err);

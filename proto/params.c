@@ -115,8 +115,8 @@ static const struct form form_vnode_field = { "field of a vnode", NULL, check_vn
 #define DOCUMENT(type) \
 	{ "document", "the topology document", FIELD_JSON, FIELD_REQUIRED, AT(type, document), \
 	  .fields = document_fields }, \
-	{ "sources", "descriptors of its files' sources: an object of name and index", FIELD_JSON, 0, \
-	  AT(type, sources) }, \
+	{ "sources", "each source of its files that comes along, in the order of the descriptors", \
+	  FIELD_LIST, 0, AT(type, sources), 0, PROTOCOL_FDS_MAX, .item = FIELD_STRING }, \
 	{ "prune", "destroy vnodes and LANs that the document no longer names", FIELD_BOOL, 0, \
 	  AT(type, prune) }, \
 	{ "allow_recreate", "permit changes that need a fresh disk", FIELD_BOOL, 0, \

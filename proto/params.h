@@ -138,14 +138,14 @@ struct topology_change_params {		/* .delete */
 struct topology_apply_params {
 	struct change_params change;
 	json_t *document;
-	json_t *sources;		/* {source of a file: index of its descriptor}; NULL: none */
+	struct field_array sources;	/* const char *: of the files, in the order of their descriptors */
 	bool prune;			/* destroy vnodes and LANs that the document no longer names */
 	bool allow_recreate;		/* permit changes that need a fresh disk */
 };
 
 struct topology_plan_params {
 	json_t *document;
-	json_t *sources;
+	struct field_array sources;
 	bool prune;
 	bool allow_recreate;
 };

@@ -400,7 +400,7 @@ START_TEST(bad_sources_are_refused_where_they_are_named)
 			 "/document/vnodes/a/files/0/sha256");
 	json_decref(error);
 	error = lab_error(lab, "invalid", "topology.apply", "{so so}", "document", parse(SOURCE("")), "sources",
-			  parse("{'greeting':3}"));
+			  parse("['other','greeting']"));
 	ck_assert_str_eq(json_string_value(json_object_get(error, "path")), "/sources");
 	json_decref(error);
 	lab_refuse(lab, "not_found", "vnode.create", "{ss so}", "name", "b", "files",

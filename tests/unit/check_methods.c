@@ -42,6 +42,12 @@ static const struct {
 	{ "state", "running" },
 	{ "event type", "vnode.exit" },
 	{ "field of a vnode", "uuid" },
+	{ "crypt(3) hash", "$6$saltsalt$0123456789012345678901" },
+	{ "public key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOep1EHCMkyvEv80Y6bzx/jYssAJGZ5KD9FZ7I2Dyszq" },
+	{ "time zone", "Europe/Berlin" },
+	{ "path in the guest", "/etc/motd" },
+	{ "mode", "0644" },
+	{ "UID:GID", "0:0" },
 };
 
 static json_t *
