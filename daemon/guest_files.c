@@ -15,6 +15,7 @@
 
 #define KEYS_HEAD "# Written by vnoded; change \"authorized_keys\" of the topology instead.\n"
 #define DIGEST_OFF "off"		/* nothing was ever to be written */
+#define DIGEST_UNKNOWN "?"		/* something else may have been */
 
 enum { OWN_FILES = 40 };		/* at most so many beside the interfaces' and the topology's */
 
@@ -307,11 +308,24 @@ find_digest(struct guest_files *files)
 	digest_free(sha);
 }
 
+static bool
+is_fresh(const struct vnode *vnode)
+{
+	return !vnode->runtime.injected[0] || strcmp(vnode->runtime.injected, DIGEST_OFF) == 0;
+}
+
+void
+guest_files_begin(struct vnode *vnode)
+{
+	snprintf(vnode->runtime.injected, sizeof(vnode->runtime.injected), "%s",
+		 is_fresh(vnode) ? "" : DIGEST_UNKNOWN);
+	vnode_record(vnode);
+}
+
 void
 guest_files_choose(struct task *task, const struct vnode *vnode)
 {
 	struct guest_files *files = &task->files;
-	const char *before = vnode->runtime.injected;
 
 	files->block = hosts_block_get(vnode->topology);
 	files->near = hosts_near(&task->arena, vnode);
@@ -330,7 +344,7 @@ guest_files_choose(struct task *task, const struct vnode *vnode)
 	add_emulab(files, task, vnode);
 	add_own(files, task, vnode);
 	find_digest(files);
-	if (!before[0] || strcmp(before, DIGEST_OFF) == 0)
+	if (is_fresh(vnode))
 		add_removals(files, vnode);
 }
 

@@ -23,6 +23,8 @@ struct guest_files {
 
 /* Chooses for a task whose guest, ports and routes are there. Thread: loop. */
 void guest_files_choose(struct task *task, const struct vnode *vnode);
+/* They are about to be written: until they are, nobody knows what is in the guest. */
+void guest_files_begin(struct vnode *vnode);
 void guest_files_fini(struct guest_files *files);
 /* Writes them into the mounted root. Errors: what `inject` of a disk says. Thread: worker. */
 int guest_files_write(struct task *task, const struct disk_spec *spec, struct vn_error *err);

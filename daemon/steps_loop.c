@@ -236,6 +236,8 @@ step_begin_boot(struct job *job, void *ctx, struct vn_error *err)
 		return STEP_DONE;
 	memset(&task->id, 0, sizeof(task->id));
 	memset(&vnode->runtime.id, 0, sizeof(vnode->runtime.id));
+	if (!task->files_stand)
+		guest_files_begin(vnode);
 	if (hold_forwards(vnode, task, err) < 0)
 		return STEP_FAILED;
 	vnode_set_state(vnode, VNODE_BOOTING);

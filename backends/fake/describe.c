@@ -186,7 +186,8 @@ describe_disks(const struct world *world)
 		json_t *files = json_object();
 
 		vn_list_each(struct injected, file, &disk->files, link)
-			put(files, vn_strdup(file->path), json_integer(file->mode));
+			put(files, vn_strdup(file->path), json_pack("[i, i]", (int)file->mode,
+				(int)strlen(file->text)));
 		put(section, vn_format("%lld", (long long)disk->vmid),
 		    json_pack("{s:s, s:s, s:b, s:I, s:s?, s:o}", "image", disk->image, "type",
 			      disk_type_words[disk->type], "privileged", disk->privileged, "idmap_base", (json_int_t)disk->idmap_base,

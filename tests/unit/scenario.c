@@ -56,6 +56,16 @@ running(struct lab *lab)
 	ask(lab, "vnode.boot", "{\"vnode\":\"a\"}");
 }
 
+#define FILES(zone, text) "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"timezone\":\"" zone \
+	"\",\"files\":[{\"path\":\"/etc/motd\",\"content\":\"" text "\"}]}}"
+
+static void
+running_with_files(struct lab *lab)
+{
+	running(lab);
+	ask(lab, "vnode.set", FILES("UTC", "hello"));
+}
+
 static void
 mounted(struct lab *lab)
 {
@@ -190,8 +200,8 @@ const struct scenario scenarios[] = {
 	  "\"set\":{\"vcpus\":1,\"forwards\":[{\"host\":2203,\"guest\":80}]}}", WHOLE },
 	{ "set routes", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"default_route\":\"none\","
 	  "\"routes\":[{\"to\":\"default\",\"via\":\"198.18.0.9\"}]}}", WHOLE },
-	{ "set files", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"timezone\":"
-	  "\"Europe/Berlin\",\"files\":[{\"path\":\"/etc/motd\",\"content\":\"hello\\n\"}]}}", WHOLE },
+	{ "set files", running_with_files, "vnode.set", FILES("Europe/Berlin", "good day"), WHOLE },
+	{ "reload files", running_with_files, "vnode.reload", "{\"vnode\":\"a\"}", FORWARD },
 	{ "set inject", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"inject\":"
 	  "false}}", WHOLE },
 	{ "set stopped", stopped, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"vcpus\":1,"
