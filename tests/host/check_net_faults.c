@@ -303,26 +303,26 @@ static enum outcome
 fail_at(size_t call, size_t which, unsigned nth, const char *before, const char *after)
 {
 	vn_autofree char *now = NULL;
-	struct vn_error err = { 0 };
+	struct vn_error why = { 0 };
 	int result;
 
 	arm(faults[which].kind, nth, faults[which].sys);
-	result = calls[call].call(&err);
+	result = calls[call].call(&why);
 	fault.kind = FAULT_NONE;
 	fault.fd = -1;
 	if (result == 0 && fault.struck)
 		check_ok(calls[call].call(&err));
 	if (!fault.struck) {
-		ck_assert_msg(result == 0, "%s: %s", calls[call].name, err.text);
+		ck_assert_msg(result == 0, "%s: %s", calls[call].name, why.text);
 		return OUTCOME_NO_POINT;
 	}
 	now = picture();
 	if (result == 0 ? strcmp(now, after) != 0 : strcmp(now, before) != 0)
 		printf("%s: %s at %s %u: %s\n", calls[call].name, strerror(faults[which].sys),
-		       fault_words[faults[which].kind], nth, result == 0 ? "called a success" : err.text);
+		       fault_words[faults[which].kind], nth, result == 0 ? "called a success" : why.text);
 	check_same(result == 0 ? after : before, now);
 	if (result < 0)
-		ck_assert_msg(err.code != VN_OK && err.text[0], "%s: no reason", calls[call].name);
+		ck_assert_msg(why.code != VN_OK && why.text[0], "%s: no reason", calls[call].name);
 	return result < 0 ? OUTCOME_FAILED : OUTCOME_TOLERATED;
 }
 
