@@ -617,6 +617,26 @@ struct image_facts {
 
 #define DISK_KEEP_BYTES (8u << 20)
 
+struct capture_spec {
+	const char *path;		/* the archive to write; replaced if there */
+	bool delta;			/* only what differs from the vnode's image */
+	/*
+	 * Absolute paths that vnoded writes into this guest, NULL-terminated; or NULL. They are its own and no
+	 * image's: of such, and of what else makes a machine that machine (its ssh host keys, its machine-id),
+	 * the archive has what the vnode's image has, or nothing.
+	 */
+	const char *const *own;
+	uint64_t limit_bytes;		/* of all files' contents; 0 = none */
+	uint64_t limit_entries;
+	void *arg;
+	void (*on_progress)(void *arg, uint64_t done, uint64_t total);	/* bytes; on the caller's thread */
+};
+
+struct capture_facts {
+	char sha256[65];
+	uint64_t bytes;			/* of the archive */
+};
+
 enum disk_kind { DISK_IMAGE, DISK_IMAGE_PARTIAL, DISK_VNODE, DISK_MOUNT, DISK_TRASH };
 
 struct disk_found {
@@ -673,6 +693,17 @@ struct disk_ops {
 	/* Writes files into the mounted root in this order, never outside whatever links the image holds. */
 	int (*inject)(struct disk *self, const struct disk_spec *spec, const struct guest_file *files,
 		      size_t n_files, struct vn_error *err);
+
+	/*
+	 * Writes a disk that is mounted nowhere as a tar archive that can be an image: the same contents are
+	 * the same bytes, also of another vnode. What was written goes on failure.
+	 * VN_E_INVALID: a file that no image may hold, the text names it; VN_E_LIMIT: a limit, or disk full;
+	 * VN_E_STATE: it is mounted; VN_E_UNSUPPORTED: of such a disk there is no archive, or no delta;
+	 * VN_E_CANCELLED.
+	 */
+	int (*capture)(struct disk *self, const struct disk_spec *spec,
+		       const struct capture_spec *capture, const bool *cancelled,
+		       struct capture_facts *ret, struct vn_error *err);
 
 	/*
 	 * Bytes free for unprivileged use where disks and images live. Whoever writes images leaves

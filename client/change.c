@@ -194,22 +194,24 @@ on_waited(struct run *run, struct change *change, struct answer *answer)
 	end(run, change);
 }
 
-/* A download counts in bytes; a server may not say of how many. */
+/* A download counts in bytes; a server may not say of how many. So does a capture. */
 static void
-show_fetch(struct run *run, const struct change *change, json_t *bytes)
+show_bytes(struct run *run, const struct change *change, json_t *job)
 {
+	const char *what = strcmp(output_text(job, "step"), "pack") == 0 ? "packed" : "fetched";
+	json_t *bytes = json_object_get(job, "bytes");
 	json_t *done = json_object_get(bytes, "done"), *total = json_object_get(bytes, "total");
 	vn_autofree char *done_text = output_cell(done, CELL_BYTES);
 	vn_autofree char *total_text = output_cell(total, CELL_BYTES);
 	int64_t of = json_integer_value(total);
 
 	if (of > 0)
-		progress_show(&run->progress, "%s %s: fetched %s of %s (%d %%)", run->options->verb,
-			      change->subject, done_text, total_text,
+		progress_show(&run->progress, "%s %s: %s %s of %s (%d %%)", run->options->verb,
+			      change->subject, what, done_text, total_text,
 			      (int)(json_integer_value(done) * 100 / of));
 	else
-		progress_show(&run->progress, "%s %s: fetched %s", run->options->verb, change->subject,
-			      done_text);
+		progress_show(&run->progress, "%s %s: %s %s", run->options->verb, change->subject,
+			      what, done_text);
 }
 
 static void
@@ -223,7 +225,7 @@ show_progress(struct run *run, json_t *job)
 		progress_show(&run->progress, "%s: %zu of %zu", run->options->verb, run->ended,
 			      run->count);
 	else if (json_object_get(job, "bytes"))
-		show_fetch(run, change, json_object_get(job, "bytes"));
+		show_bytes(run, change, job);
 	else if (part)
 		progress_show(&run->progress, "%s %s: %s, %.0f %%", run->options->verb, change->subject,
 			      output_text(job, "step"), 100 * json_number_value(json_object_get(part, "done")) /

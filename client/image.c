@@ -132,6 +132,16 @@ verb_image_remove(struct client *client, const struct arguments *args)
 	return status;
 }
 
+int
+verb_image_capture(struct client *client, const struct arguments *args)
+{
+	json_t *params = json_pack("{s:s, s:s}", "vnode", args->operands[0], "name", args->operands[1]);
+
+	if (args->delta)
+		json_object_set_new(params, "delta", json_true());
+	return change_one(client, args, args->operands[1], params);
+}
+
 /* What went, or would go, and what that frees. */
 static void
 print_pruned(json_t *result)

@@ -23,6 +23,7 @@ const struct option_row option_rows[] = {
 	  "only both ways between these two members" },
 	{ "clear", 0, OPTION_FLAG, AT(clear), NULL, 0, "end what is pending" },
 	{ "cwd", 'w', OPTION_TEXT, AT(cwd), "DIR", OPERAND_TEXT, "directory to run the command in" },
+	{ "delta", 0, OPTION_FLAG, AT(delta), NULL, 0, "only what differs from the vnode's image" },
 	{ "dry-run", 0, OPTION_FLAG, AT(dry_run), NULL, 0, "remove nothing, only tell what would go" },
 	{ "env", 'e', OPTION_TEXTS, AT(env), "NAME=VALUE", OPERAND_TEXT,
 	  "set a variable; may be given again" },

@@ -18,7 +18,7 @@ struct arguments {
 	const char *wanted_fields, *types;	/* words separated by commas */
 	const char *probe, *between;		/* a LAN; two of its members, separated by a comma */
 	int64_t timeout_ms, since, limit, seconds, older_ms;	/* -1: not given */
-	bool all, allow_recreate, allow_restart, clear, dry_run, follow, force, from;
+	bool all, allow_recreate, allow_restart, clear, delta, dry_run, follow, force, from;
 	bool insecure_no_digest;
 	bool interactive, no_stdin, no_wait, prune, repair, tables, tty, yes;
 	bool help;

@@ -73,6 +73,8 @@ const struct verb verbs[] = {
 	{ "image show", "IMAGE", 1, 1, { IMAGE }, "", "image.get", V(image_show), NULL },
 	{ "image rm", "IMAGE...", 1, MANY, { IMAGE, IMAGE }, CHANGE,
 	  "image.remove", V(image_remove), NULL },
+	{ "image capture", "VNODE NAME", 2, 2, { VNODE, TEXT }, CHANGE "delta",
+	  "image.capture", V(image_capture), NULL },
 	{ "image prune", "", 0, 0, { 0 }, CHANGE "older-than keep dry-run",
 	  "image.prune", V(image_prune), NULL },
 

@@ -49,7 +49,7 @@ int verbs_main(struct client *client, int argc, char **argv);
 		X(vnode_list) X(vnode_show) X(vnode_create) X(vnode_change) X(vnode_set)           \
 			X(vnode_wait) X(vnode_exec) X(vnode_console) X(lan_list) X(lan_show)       \
 				X(lan_set) X(lan_schedule) X(lan_carrier) X(image_add) X(image_list) X(image_show) \
-					X(image_remove) X(image_prune) X(job_list) X(job_show) X(job_wait)        \
+					X(image_remove) X(image_capture) X(image_prune) X(job_list) X(job_show) X(job_wait)        \
 						X(job_cancel) X(event_list) X(host_info)           \
 							X(host_change) X(raw_call) X(help_show)    \
 								X(completion_print)                \

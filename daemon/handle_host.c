@@ -7,7 +7,7 @@
 static json_t *
 features(struct daemon *daemon)
 {
-	json_t *list = json_pack("[ss]", "verify", "guest-files");
+	json_t *list = json_pack("[sss]", "verify", "guest-files", "capture");
 	struct vn_error ignored;
 
 	for (int i = 0; i < DISK_TYPES; i++)

@@ -217,16 +217,31 @@ host_missing(const struct daemon *daemon)
 /* ---- all vnodes ---- */
 
 static void
+count_refused(struct job *job, const struct vnode *vnode, const struct vn_error *err)
+{
+	job->children_failed++;
+	job->child_err = *err;
+	json_array_append_new(job->failures, json_pack("{ss ss s[s]}", "code",
+		vn_code_word(err->code), "text", err->text, "about", vnode_title(vnode)));
+}
+
+static void
 begin_child(struct job *job, struct vnode *vnode, const struct verb *verb, json_t *params)
 {
 	struct vn_error err = { 0 };
 
-	if (job_begin(job->daemon, verb, job, job->uid, params, NULL, &err) == 0)
-		return;
-	job->children_failed++;
-	job->child_err = err;
-	json_array_append_new(job->failures, json_pack("{ss ss s[s]}", "code",
-		vn_code_word(err.code), "text", err.text, "about", vnode_title(vnode)));
+	if (job_begin(job->daemon, verb, job, job->uid, params, NULL, &err) < 0)
+		count_refused(job, vnode, &err);
+}
+
+/* Someone works in its file system: it cannot be booted, and that is said. */
+static void
+count_mounted(struct job *job, struct vnode *vnode)
+{
+	struct vn_error err;
+
+	vnode_may(vnode, VERB_BOOT, &err);
+	count_refused(job, vnode, &err);
 }
 
 static bool
@@ -243,9 +258,12 @@ step_boot_all(struct job *job, void *ctx, struct vn_error *err)
 	(void)ctx;
 	(void)err;
 	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link)
-		if (vnode->wanted == VNODE_RUNNING && !has_child(job, vnode) &&
-		    verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
+		if (vnode->wanted != VNODE_RUNNING || has_child(job, vnode))
+			continue;
+		else if (verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
 			begin_child(job, vnode, &verb_vnode_boot, vnode_job_params(vnode));
+		else if (vnode->observed == VNODE_MOUNTED)
+			count_mounted(job, vnode);
 	return job->children ? STEP_WAIT : STEP_DONE;
 }
 

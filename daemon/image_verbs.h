@@ -3,7 +3,8 @@
 
 #include "daemon/model.h"
 
-extern const struct verb verb_image_add, verb_image_remove, verb_image_prune;
+extern const struct verb verb_image_add, verb_image_capture, verb_image_remove,
+	verb_image_prune;
 
 /*
  * Params of image.add: {"image", "url" | nothing, "sha256" | "", "format"}; a local file's descriptor is

@@ -66,7 +66,7 @@ static const struct step destroy_steps[] = {
 };
 
 static const struct step mount_steps[] = {
-	{ "mount",                      ON_WORKER, LANE_DISK,    step_mount,           step_unmount },
+	{ "mount",                      ON_WORKER, LANE_DISK,    step_mount,           undo_mount },
 	{ 0 }
 };
 
@@ -171,13 +171,15 @@ load_destroy(struct job *job, struct vn_error *err)
 	return load_in_state(job, VNODE_DESTROYING, true, false, err);
 }
 
+/* The first mounts and the last unmounts: what others have mounted stays as it is. */
 static void *
 load_mount(struct job *job, struct vn_error *err)
 {
 	struct task *task = load(job, err);
 
 	if (task)
-		task->halt = true;	/* lets step_unmount do its work */
+		task->halt = job_vnode(job)->runtime.mounts <=
+			     (job->verb == &verb_vnode_unmount ? 1 : 0);
 	return task;
 }
 
@@ -324,9 +326,10 @@ ended_mount(struct job *job, void *ctx)
 	(void)ctx;
 	if (!vnode || job->err.code != VN_OK)
 		return;
+	vnode->runtime.mounts++;
+	vnode_record(vnode);
 	vnode_set_state(vnode, VNODE_MOUNTED);
-	job->result = json_pack("{so}", "path", json_sprintf("%s/root/%" PRId64,
-			job->daemon->env.run_dir, vnode->vmid));
+	job->result = vnode_mount_object(vnode);
 }
 
 static void
@@ -335,8 +338,15 @@ ended_unmount(struct job *job, void *ctx)
 	struct vnode *vnode = job_vnode(job);
 
 	(void)ctx;
-	if (vnode && job->err.code == VN_OK)
+	if (!vnode || job->err.code != VN_OK)
+		return;
+	if (vnode->runtime.mounts > 1) {
+		vnode->runtime.mounts--;
+		vnode_record(vnode);
+	} else {
 		vnode_set_state(vnode, VNODE_STOPPED);
+	}
+	job->result = json_pack("{sI}", "count", (json_int_t)vnode->runtime.mounts);
 }
 
 static void

@@ -18,8 +18,8 @@ enum verb_action {
 	VERB_HELD,		/* a job holds a vnode in such a state: VN_E_BUSY; on its own: as RUN */
 };
 enum vnode_verb { VERB_BOOT, VERB_HALT, VERB_REBOOT, VERB_RELOAD, VERB_DESTROY, VERB_SET, VERB_MOUNT,
-	VERB_UNMOUNT, VERB_EXEC, VERB_CONSOLE };
-#define VNODE_VERB_COUNT 10
+	VERB_UNMOUNT, VERB_CAPTURE, VERB_EXEC, VERB_CONSOLE };
+#define VNODE_VERB_COUNT 11
 extern const char *const vnode_verb_words[];
 enum verb_action verb_action(enum vnode_verb verb, enum vnode_state state);
 /* The table as Markdown; to be freed. */

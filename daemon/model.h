@@ -62,6 +62,7 @@ struct vnode_runtime {
 	char boot_id[VN_UUID_TEXT];	/* machine boot in which `id` and `network` hold */
 	bool network;			/* namespaces and ports were made */
 	char injected[65];		/* digest of the files last written into the guest; "" none */
+	unsigned mounts;		/* calls of vnode.mount that no vnode.unmount has taken back */
 };
 
 struct vnode_exit {
@@ -183,6 +184,8 @@ json_t *vnode_object(const struct vnode *vnode);
 json_t *vnode_row(const struct vnode *vnode, const struct field_array *fields);
 /* The same row as text, appended to `out`; cheap: most of it is kept. */
 void vnode_row_print(struct vnode *vnode, FILE *out);
+/* {path, count}: where its file system is mounted on the host; null where it is not. */
+json_t *vnode_mount_object(const struct vnode *vnode);
 json_t *vnode_exit_object(const struct vnode_exit *exit);
 /* The control addresses; family 0 where there is none. */
 void vnode_control_addresses(const struct vnode *vnode, struct vn_cidr *ret4, struct vn_cidr *ret6);

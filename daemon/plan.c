@@ -104,6 +104,18 @@ refuse_class(struct planning *p, const char *name, json_t *fields, struct vn_err
 	return 0;
 }
 
+/* A mounted one can neither be booted nor get a fresh disk. */
+static int
+refuse_mounted(const struct vnode *vnode, enum change_class class, struct vn_error *err)
+{
+	if (vnode->observed != VNODE_MOUNTED ||
+	    (class != CHANGE_RECREATE && vnode->wanted != VNODE_RUNNING))
+		return 0;
+	vnode_may(vnode, class == CHANGE_RECREATE ? VERB_RELOAD : VERB_BOOT, err);
+	snprintf(err->path, sizeof(err->path), "/vnodes/%s", vnode->name);
+	return -1;
+}
+
 /* A field of `spec` as `before` has it. */
 static void
 keep_field(json_t *spec, json_t *before, const char *key)
@@ -155,6 +167,8 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 		json_object_del(item, "members_before");
 	}
 	status = refuse_class(p, doc->key, fields, err);
+	if (status == 0)
+		status = refuse_mounted(vnode, class, err);
 	if (status == 0 && class != CHANGE_NONE) {
 		add_action(p, "change", "vnode", doc->key, change_class_words[class], fields);
 		if (class == CHANGE_RECREATE)

@@ -304,7 +304,10 @@ step_destroy(struct job *job, void *ctx, struct vn_error *err)
 	return undo_devices(job, ctx, err);
 }
 
-/* For people on the host: ids unshifted, so that root's files are root's. A boot unmounts it first. */
+/*
+ * For people on the host: ids unshifted, so that root's files are root's. Where it is mounted already that
+ * is made sure of.
+ */
 enum verdict
 step_mount(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -315,6 +318,12 @@ step_mount(struct job *job, void *ctx, struct vn_error *err)
 	(void)job;
 	plain.userns = NULL;
 	return verdict(task->disk->ops->mount(task->disk, &plain, root, err));
+}
+
+enum verdict
+undo_mount(struct job *job, void *ctx, struct vn_error *err)
+{
+	return step_unmount(job, ctx, err);	/* nothing where others have it mounted */
 }
 
 enum verdict

@@ -8,7 +8,8 @@
 #include <string.h>
 
 const char *const vnode_verb_words[] = {
-	"boot", "halt", "reboot", "reload", "destroy", "set", "mount", "unmount", "exec", "console", NULL
+	"boot", "halt", "reboot", "reload", "destroy", "set", "mount", "unmount", "capture", "exec", "console",
+	NULL
 };
 
 #define RUN VERB_RUN
@@ -18,14 +19,15 @@ const char *const vnode_verb_words[] = {
 
 /* one row a verb; columns: absent creating stopped mounted booting running paused stopping destroying failed */
 static const enum verb_action actions[VNODE_VERB_COUNT][VNODE_STATE_COUNT] = {
-	[VERB_BOOT]    = { NO, HLD, RUN, RUN, HLD, NOP, NO,  HLD, HLD, RUN },
+	[VERB_BOOT]    = { NO, HLD, RUN, NO,  HLD, NOP, NO,  HLD, HLD, RUN },
 	[VERB_HALT]    = { NO, HLD, NOP, RUN, HLD, RUN, RUN, HLD, HLD, RUN },
-	[VERB_REBOOT]  = { NO, HLD, RUN, RUN, HLD, RUN, RUN, HLD, HLD, RUN },
-	[VERB_RELOAD]  = { NO, HLD, RUN, RUN, HLD, RUN, RUN, HLD, HLD, RUN },
+	[VERB_REBOOT]  = { NO, HLD, RUN, NO,  HLD, RUN, RUN, HLD, HLD, RUN },
+	[VERB_RELOAD]  = { NO, HLD, RUN, NO,  HLD, RUN, RUN, HLD, HLD, RUN },
 	[VERB_DESTROY] = { NO, HLD, RUN, RUN, HLD, RUN, RUN, HLD, HLD, RUN },
 	[VERB_SET]     = { NO, HLD, RUN, RUN, HLD, RUN, NO,  HLD, HLD, RUN },
-	[VERB_MOUNT]   = { NO, HLD, RUN, NOP, HLD, NO,  NO,  HLD, HLD, NO  },
+	[VERB_MOUNT]   = { NO, HLD, RUN, RUN, HLD, NO,  NO,  HLD, HLD, NO  },
 	[VERB_UNMOUNT] = { NO, HLD, NOP, RUN, HLD, NO,  NO,  HLD, HLD, NO  },
+	[VERB_CAPTURE] = { NO, HLD, RUN, NO,  HLD, NO,  NO,  HLD, HLD, NO  },
 	[VERB_EXEC]    = { NO, NO,  NO,  NO,  NO,  RUN, NO,  NO,  NO,  NO  },
 	[VERB_CONSOLE] = { NO, NO,  NO,  NO,  NO,  RUN, NO,  NO,  NO,  NO  },
 };

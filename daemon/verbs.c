@@ -19,6 +19,6 @@ const struct verb *const verbs[] = {
 	&verb_lan_probe,
 	&verb_lan_schedule,
 	&verb_topology_apply, &verb_topology_delete,
-	&verb_image_add, &verb_image_remove, &verb_image_prune,
+	&verb_image_add, &verb_image_capture, &verb_image_remove, &verb_image_prune,
 	NULL
 };

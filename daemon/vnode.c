@@ -93,11 +93,11 @@ guest_id_pack(const struct vnode_runtime *runtime)
 {
 	const struct guest_id *id = &runtime->id;
 
-	return json_pack("{sI sI sI sI sI ss sb ss}", "controller", (json_int_t)id->controller,
+	return json_pack("{sI sI sI sI sI ss sb ss si}", "controller", (json_int_t)id->controller,
 			 "init", (json_int_t)id->init, "init_start", (json_int_t)id->init_start,
 			 "guest", (json_int_t)id->guest, "guest_start", (json_int_t)id->guest_start,
 			 "boot_id", runtime->boot_id, "network", runtime->network,
-			 "injected", runtime->injected);
+			 "injected", runtime->injected, "mounts", (int)runtime->mounts);
 }
 
 static void
@@ -106,16 +106,18 @@ guest_id_unpack(const char *text, struct vnode_runtime *ret)
 	json_t *object = text ? json_loads(text, 0, NULL) : NULL;
 	json_int_t controller = 0, init = 0, init_start = 0, guest = 0, guest_start = 0;
 	const char *boot_id = "", *injected = "";
-	int network = 0;
+	int network = 0, mounts = 0;
 
-	json_unpack(object, "{sI sI sI sI sI ss sb ss}", "controller", &controller, "init", &init,
+	json_unpack(object, "{sI sI sI sI sI ss sb ss s?i}", "controller", &controller, "init", &init,
 		    "init_start", &init_start, "guest", &guest, "guest_start", &guest_start,
-		    "boot_id", &boot_id, "network", &network, "injected", &injected);
+		    "boot_id", &boot_id, "network", &network, "injected", &injected, "mounts",
+		    &mounts);
 	ret->id = (struct guest_id){ (pid_t)controller, (pid_t)init, (uint64_t)init_start,
 				     (pid_t)guest, (uint64_t)guest_start };
 	snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", boot_id);
 	snprintf(ret->injected, sizeof(ret->injected), "%s", injected);
 	ret->network = network;
+	ret->mounts = (unsigned)mounts;
 	json_decref(object);
 }
 
@@ -341,6 +343,8 @@ vnode_set_state(struct vnode *vnode, enum vnode_state state)
 	if (was == state)
 		return;
 	vnode->observed = state;
+	if (state != VNODE_MOUNTED)
+		vnode->runtime.mounts = 0;
 	vnode->since_us = event_time_now();
 	vnode_record(vnode);
 	data = json_pack("{ss ss ss}", "from", vnode_state_words[was], "to",

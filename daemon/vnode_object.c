@@ -89,6 +89,16 @@ forwards_object(const struct vnode *vnode)
 	return list;
 }
 
+json_t *
+vnode_mount_object(const struct vnode *vnode)
+{
+	if (vnode->observed != VNODE_MOUNTED)
+		return json_null();
+	return json_pack("{so sI}", "path", json_sprintf("%s/root/%" PRId64,
+			 vnode->daemon->env.run_dir, vnode->vmid), "count",
+			 (json_int_t)vnode->runtime.mounts);
+}
+
 static const char *
 word_or_preset(const char *word, const char *preset)
 {
@@ -122,6 +132,7 @@ vnode_object(const struct vnode *vnode)
 	json_object_set_new(object, "restart", json_string(restart_words[vnode->spec.restart]));
 	json_object_set_new(object, "privileged", json_boolean(vnode->spec.privileged));
 	json_object_set_new(object, "inject", json_boolean(vnode->spec.inject));
+	json_object_set_new(object, "mount", vnode_mount_object(vnode));
 	json_object_set_new(object, "exit", vnode_exit_object(&vnode->last_exit));
 	json_object_set_new(object, "interfaces", interfaces_object(vnode));
 	json_object_set_new(object, "forwards", forwards_object(vnode));

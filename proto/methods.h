@@ -59,6 +59,7 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(image_add,         "image.add",         OPERATOR, METHOD_CHANGES, image_add_params, job, "Fetch, check and unpack an image") \
 	X(image_list,        "image.list",        VIEWER,   0, no_params,              images,    "List images") \
 	X(image_get,         "image.get",         VIEWER,   0, image_params,           image,     "Show an image") \
+	X(image_capture,     "image.capture",     OPERATOR, METHOD_CHANGES, image_capture_params, job, "Make an image of a halted vnode's disk") \
 	X(image_remove,      "image.remove",      OPERATOR, METHOD_CHANGES, image_change_params, job, "Remove an image that no vnode uses") \
 	X(image_prune,       "image.prune",       OPERATOR, METHOD_CHANGES, image_prune_params, job, "Remove images that nothing uses") \
 	X(job_list,          "job.list",          VIEWER,   0, job_list_params,        jobs,      "List jobs") \

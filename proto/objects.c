@@ -74,6 +74,7 @@ const struct object_field object_fields[] = {
 	{ "vnode", "privileged", "boolean", "runs without a user namespace of its own" },
 	{ "vnode", "inject", "boolean", "whether anything is written into it" },
 	{ "vnode", "host_keys", "string[]", "vnode.get: its SSH host keys, as in known_hosts; null without inject" },
+	{ "vnode", "mount", "mount?", "where its file system is, while it is mounted" },
 	{ "vnode", "exit", "exit?", "how it ended last" },
 	{ "vnode", "interfaces", "interface[]", "its interfaces" },
 	{ "vnode", "forwards", "forward[]", "ports of the host that lead to it" },
@@ -91,6 +92,9 @@ const struct object_field object_fields[] = {
 	{ "exit", "code", "integer", "exit status, with cause exited" },
 	{ "exit", "signal", "integer", "signal number, with causes signalled and killed" },
 	{ "exit", "at", "time", "when it ended" },
+
+	{ "mount", "path", "string", "folder of the host, for root only" },
+	{ "mount", "count", "integer", "how many calls of vnode.mount are not taken back" },
 
 	{ "interface", "name", "string", "inside the vnode" },
 	{ "interface", "lan", "string?", "its LAN; null for the control network" },

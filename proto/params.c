@@ -331,6 +331,16 @@ const struct field image_add_params_fields[] = {
 	{ 0 }
 };
 
+const struct field image_capture_params_fields[] = {
+	VNODE(image_capture_params),
+	{ "name", "name of the image to make", FIELD_STRING, FIELD_REQUIRED,
+	  AT(image_capture_params, name), .form = &form_name },
+	{ "delta", "only what differs from the vnode's image, as a layer on it", FIELD_BOOL, 0,
+	  AT(image_capture_params, delta) },
+	CHANGE(image_capture_params),
+	{ 0 }
+};
+
 const struct field image_prune_params_fields[] = {
 	{ "older_than", "only images not used for so long", FIELD_TIME, 0,
 	  AT(image_prune_params, older_than_ns) },

@@ -171,6 +171,12 @@ struct image_add_params {
 	const char *base;		/* image that it is a layer on; NULL: none */
 };
 
+struct image_capture_params {
+	struct change_params change;
+	const char *vnode, *name;
+	bool delta;			/* a layer on the vnode's image */
+};
+
 struct image_prune_params {
 	struct change_params change;
 	uint64_t older_than_ns;		/* 0: any */
@@ -238,6 +244,7 @@ extern const struct field topology_plan_params_fields[];
 extern const struct field image_params_fields[];
 extern const struct field image_change_params_fields[];
 extern const struct field image_add_params_fields[];
+extern const struct field image_capture_params_fields[];
 extern const struct field image_prune_params_fields[];
 /* What an image may be, as in the backends' enum image_format; the first: it is found out. */
 extern const char *const image_format_words[];

@@ -55,6 +55,16 @@ fail_folder(const struct guest_file *file, const char *path, struct vn_error *er
 	return vn_fail_errno(err, sys, "open the folder %s in the guest", path);
 }
 
+/*
+ * What we write is no change of the guest's: its folders keep their times, so that an image made of the disk
+ * does not depend on when that was. A file system that refuses does no harm.
+ */
+static void
+keep_time(int folder, const struct stat *before)
+{
+	futimens(folder, (struct timespec[]){ { .tv_nsec = UTIME_OMIT }, before->st_mtim });
+}
+
 /* Opens the folder `path` of the guest and makes what is missing of it; *ret_fd -1: not there. */
 static int
 reach_folder(const struct injection *injection, const struct guest_file *file, const char *path,
@@ -65,6 +75,7 @@ reach_folder(const struct injection *injection, const struct guest_file *file, c
 	char *slash = strrchr(above, '/');
 	vn_autoclose int parent = -1;
 	int fd = inject_open(injection->root_fd, path[0] ? path : "/", O_RDONLY | O_DIRECTORY, resolve);
+	struct stat before;
 
 	if (fd < 0 && !ways[file->how].makes && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
 		*ret_fd = -1;
@@ -74,9 +85,12 @@ reach_folder(const struct injection *injection, const struct guest_file *file, c
 		*slash = '\0';
 		if (reach_folder(injection, file, above, 0755, &parent, err) < 0)
 			return -1;
-		if (mkdirat(parent, slash + 1, mode) < 0 && errno != EEXIST)
+		if (fstat(parent, &before) < 0
+		    || (mkdirat(parent, slash + 1, mode) < 0 && errno != EEXIST))
 			return vn_fail_errno(err, errno, "make the folder %s in the guest", path);
 		fd = inject_open(injection->root_fd, path, O_RDONLY | O_DIRECTORY, resolve);
+		keep_time(parent, &before);
+		keep_time(fd, &before);
 	}
 	if (fd < 0)
 		return fail_folder(file, path, err);
@@ -106,6 +120,8 @@ inject_file(const struct injection *injection, const struct guest_file *file, st
 	struct placing placing = { .file = file, .root = injection->root_fd,
 				   .uid = injection->owner.st_uid + file->uid,
 				   .gid = injection->owner.st_gid + file->gid };
+	struct stat before;
+	int result;
 
 	if (path[0] != '/' || name[1] == '\0' || !strcmp(name, "/.") || !strcmp(name, "/.."))
 		return vn_fail(err, VN_E_INVALID, "'%s' is no absolute path of a file", file->path);
@@ -115,9 +131,15 @@ inject_file(const struct injection *injection, const struct guest_file *file, st
 	if (reach_folder(injection, file, path, file->folder_mode ? file->folder_mode : 0755, &folder,
 			 err) < 0)
 		return -1;
+	if (folder < 0)
+		return 0;
+	if (fstat(folder, &before) < 0)
+		return vn_fail_errno(err, errno, "look at the folder of %s in the guest", file->path);
 	placing.folder = folder;
 	placing.name = name;
-	return folder < 0 ? 0 : ways[file->how].place(&placing, err);
+	result = ways[file->how].place(&placing, err);
+	keep_time(folder, &before);
+	return result;
 }
 
 static int

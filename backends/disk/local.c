@@ -265,8 +265,8 @@ local_create(struct disk *disk, const struct disk_spec *spec, struct vn_error *e
 	return folder_create(local_of(disk), spec, err);
 }
 
-static int
-check_unmounted(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
+int
+local_check_unmounted(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
 	vn_autofree char *root = root_path(local, spec->vmid);
 	bool is_ours, is_foreign;
@@ -285,7 +285,7 @@ local_renew(struct disk *disk, const struct disk_spec *spec, struct vn_error *er
 	const struct local *local = local_of(disk);
 
 	if (local_image_check(disk, spec->image_sha256, err) < 0 ||
-	    check_unmounted(local, spec, err) < 0)
+	    local_check_unmounted(local, spec, err) < 0)
 		return -1;
 	return folder_renew(local, spec, err);
 }
@@ -295,7 +295,7 @@ local_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error *
 {
 	const struct local *local = local_of(disk);
 
-	if (check_unmounted(local, spec, err) < 0)
+	if (local_check_unmounted(local, spec, err) < 0)
 		return -1;
 	return folder_destroy(local, spec, err);
 }
@@ -306,7 +306,7 @@ attach_root(const struct local *local, const struct disk_spec *spec, const char 
 {
 	vn_autoclose int fd = -1;
 
-	if (types_get(spec->type)->open_root(local, folder, spec, &fd, err) < 0)
+	if (types_open_root(local, folder, spec, &fd, err) < 0)
 		return -1;
 	if (mkdir(target, 0700) < 0 && errno != EEXIST)
 		return vn_fail_errno(err, errno, "make the folder %s", target);
@@ -417,6 +417,7 @@ const struct disk_ops disk_local = {
 	.mount = local_mount,
 	.unmount = local_unmount,
 	.inject = local_inject,
+	.capture = local_capture,
 	.free_bytes = local_free_bytes,
 	.inventory = local_inventory,
 	.empty_trash = local_empty_trash,

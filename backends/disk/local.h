@@ -30,6 +30,13 @@ int local_missing(struct disk *disk, char ***ret, struct vn_error *err);
 int local_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
 		    struct vn_error *err);
 
+/* disk_ops.capture. */
+int local_capture(struct disk *disk, const struct disk_spec *spec, const struct capture_spec *capture,
+		  const bool *cancelled, struct capture_facts *ret, struct vn_error *err);
+
+/* VN_E_STATE where the vnode's root is mounted. */
+int local_check_unmounted(const struct local *local, const struct disk_spec *spec, struct vn_error *err);
+
 /* Whether a root of ours is mounted at `path`, below `roots`; *ret_foreign: something else is. */
 int local_is_mounted(const struct local *local, const char *path, bool *ret, bool *ret_foreign,
 		     struct vn_error *err);

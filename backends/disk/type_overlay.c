@@ -5,6 +5,7 @@
  * What is on disk has the ids of the image. The shift to a vnode's ids exists in the mount alone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,6 +44,9 @@ make_upper(const char *image_root, const char *upper, struct vn_error *err)
 	if (copy_attribute(image_root, upper, "system.posix_acl_access", err) < 0
 	    || copy_attribute(image_root, upper, "system.posix_acl_default", err) < 0)
 		return -1;
+	/* Nothing has changed in it yet. */
+	if (utimensat(AT_FDCWD, upper, (struct timespec[]){ st.st_atim, st.st_mtim }, 0) < 0)
+		return vn_fail_errno(err, errno, "set the time of %s", upper);
 	return 0;
 }
 

@@ -19,6 +19,18 @@ types_get(int type)
 	return types[type];
 }
 
+int
+types_open_root(const struct local *local, const char *folder, const struct disk_spec *spec, int *ret_fd,
+		struct vn_error *err)
+{
+	const struct disk_type_ops *type = types[spec->type];
+
+	if (!type->open_root)
+		return vn_fail(err, VN_E_UNSUPPORTED, "a disk of type '%s' cannot be mounted on this host: only "
+			       "its guest can look into it", disk_type_words[spec->type]);
+	return type->open_root(local, folder, spec, ret_fd, err);
+}
+
 void
 types_probe(struct local *local)
 {

@@ -23,6 +23,13 @@ extern const struct disk_type_ops disk_type_overlay, disk_type_reflink;
 /* By enum disk_type. */
 const struct disk_type_ops *types_get(int type);
 
+/*
+ * The root of the disk in `folder` as the row's open_root makes it.
+ * Errors: VN_E_UNSUPPORTED the host cannot mount disks of that type.
+ */
+int types_open_root(const struct local *local, const char *folder, const struct disk_spec *spec, int *ret_fd,
+		    struct vn_error *err);
+
 /* Probes every type; the verdicts are kept in `local`. */
 void types_probe(struct local *local);
 

@@ -53,6 +53,8 @@ struct unpack {
 	size_t chunk_size;
 	uint64_t given;			/* bytes it was given in all */
 	struct layer layer;
+	bool has_root_time;		/* the archive tells the root's */
+	struct timespec root_time;
 	struct unpacked result;
 };
 
@@ -245,6 +247,26 @@ copy_data(struct unpack *unpack, const char *path, struct vn_error *err)
 	return 0;
 }
 
+/* Of a folder that is there already libarchive sets the time at once, and what is made in it undoes that. */
+static void
+note_root_time(struct unpack *unpack, struct archive_entry *entry, const char *path)
+{
+	if ((strcmp(path, ".") != 0 && strcmp(path, "./") != 0) || !archive_entry_mtime_is_set(entry))
+		return;
+	unpack->has_root_time = true;
+	unpack->root_time = (struct timespec){ archive_entry_mtime(entry), archive_entry_mtime_nsec(entry) };
+}
+
+static int
+set_root_time(const struct unpack *unpack, struct vn_error *err)
+{
+	const struct timespec times[] = { { .tv_nsec = UTIME_OMIT }, unpack->root_time };
+
+	if (unpack->has_root_time && utimensat(AT_FDCWD, ".", times, 0) < 0)
+		return vn_fail_errno(err, errno, "set the time of the root folder");
+	return 0;
+}
+
 static int
 write_entry(struct unpack *unpack, struct archive_entry *entry, const char *path,
 	    struct vn_error *err)
@@ -252,6 +274,7 @@ write_entry(struct unpack *unpack, struct archive_entry *entry, const char *path
 	bool hides = archive_entry_filetype(entry) == AE_IFDIR
 		     && layer_is_hidden(&unpack->layer, path);
 
+	note_root_time(unpack, entry, path);
 	if (archive_write_header(unpack->disk, entry) != ARCHIVE_OK)
 		return fail_write(unpack, path, err);
 	if (archive_entry_size(entry) > 0 && copy_data(unpack, path, err) < 0)
@@ -339,6 +362,8 @@ unpack_inside(void *arg, struct vn_error *err)
 	/* Closing sets the times and modes of folders, which had to wait for their contents. */
 	if (result == 0 && archive_write_close(unpack->disk) != ARCHIVE_OK)
 		result = fail_write(unpack, ".", err);
+	if (result == 0)
+		result = set_root_time(unpack, err);
 	unpack->result.is_opaque = unpack->layer.is_opaque;
 	layer_fini(&unpack->layer);
 	if (result == 0)

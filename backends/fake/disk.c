@@ -423,6 +423,7 @@ const struct disk_ops disk_fake = {
 	.mount = fake_mount,
 	.unmount = fake_unmount,
 	.inject = fake_inject,
+	.capture = fake_capture,
 	.free_bytes = fake_free_bytes,
 	.inventory = fake_inventory,
 	.empty_trash = fake_empty_trash,

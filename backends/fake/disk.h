@@ -17,6 +17,10 @@ int fake_disk_check_space(struct call *call, struct vn_error *err);
 int fake_disk_type_check(struct disk *self, int type, struct vn_error *err);
 int fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_error *err);
 
+/* disk_capture.c. */
+int fake_capture(struct disk *self, const struct disk_spec *spec, const struct capture_spec *what,
+		 const bool *cancelled, struct capture_facts *ret, struct vn_error *err);
+
 /* disk_image.c: ops, and what image_check does inside of a call. */
 int fake_image_unpack(struct disk *self, const struct image_spec *spec,
 		      const struct unpack_limits *limits, const bool *cancelled,

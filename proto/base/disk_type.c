@@ -8,10 +8,10 @@ const char *const disk_type_words[] = {
 	[DISK_OVERLAY] = "overlay", [DISK_REFLINK] = "reflink", [DISK_TYPES] = NULL
 };
 
-/* of_archive, of_disk, has_size */
+/* of_archive, of_disk, has_size, has_changes */
 const struct disk_traits disk_traits[DISK_TYPES] = {
-	[DISK_OVERLAY]  = { true,  false, false },
-	[DISK_REFLINK]  = { true,  false, false },
+	[DISK_OVERLAY]  = { true,  false, false, true  },
+	[DISK_REFLINK]  = { true,  false, false, false },
 };
 
 int

@@ -12,6 +12,7 @@ struct disk_traits {
 	bool of_archive;		/* is made from an image that is an archive */
 	bool of_disk;			/* is made from an image that is a disk */
 	bool has_size;			/* knows a size; the others share the room of their file system */
+	bool has_changes;		/* keeps what differs from the image apart: a delta can be captured */
 };
 
 extern const struct disk_traits disk_traits[DISK_TYPES];

@@ -10,14 +10,14 @@
 
 static const char *const methods_of[VNODE_VERB_COUNT] = {
 	"vnode.boot", "vnode.halt", "vnode.reboot", "vnode.reload", "vnode.destroy", "vnode.set",
-	"vnode.mount", "vnode.unmount", "vnode.exec", "vnode.console",
+	"vnode.mount", "vnode.unmount", "image.capture", "vnode.exec", "vnode.console",
 };
 
 /* Where a verb that runs leaves the vnode; UNCHANGED: where it was. */
 #define UNCHANGED (-1)
 static const int ends[VNODE_VERB_COUNT] = {
 	VNODE_RUNNING, VNODE_STOPPED, VNODE_RUNNING, UNCHANGED, VNODE_ABSENT, UNCHANGED,
-	VNODE_MOUNTED, VNODE_STOPPED, UNCHANGED, UNCHANGED,
+	VNODE_MOUNTED, VNODE_STOPPED, UNCHANGED, UNCHANGED, UNCHANGED,
 };
 
 static json_t *
@@ -27,6 +27,8 @@ params_of(enum vnode_verb verb)
 		return json_pack("{ss s{ss} sb}", "vnode", "a", "set", "memory", "128MiB", "wait", 1);
 	if (verb == VERB_EXEC)
 		return json_pack("{ss s[s] ss}", "vnode", "a", "argv", "true", "stdio", "capture");
+	if (verb == VERB_CAPTURE)
+		return json_pack("{ss ss sb}", "vnode", "a", "name", "captured", "wait", 1);
 	if (verb == VERB_CONSOLE)
 		return json_pack("{ss}", "vnode", "a");
 	return json_pack("{ss sb}", "vnode", "a", "wait", 1);

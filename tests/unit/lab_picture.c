@@ -2,6 +2,7 @@
 #include "daemon/schedule.h"
 #include "tests/unit/lab.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,11 +36,11 @@ picture_vnodes(const struct model *model)
 			json_object_set_new(members, member->lan->name, json_pack("{si ss sb}",
 				"index", (int)member->index, "ifname", member->ifname, "up",
 				member->up));
-		json_object_set_new(all, vnode_title(vnode), json_pack("{sI ss ss ss sb si so}",
+		json_object_set_new(all, vnode_title(vnode), json_pack("{sI ss ss ss sb si si so}",
 			"vmid", (json_int_t)vnode->vmid,
 			"observed", vnode_state_words[vnode->observed],
 			"wanted", vnode_state_words[vnode->wanted], "image", vnode->image_sha256,
-			"forwards_held", vnode->forwards_held,
+			"forwards_held", vnode->forwards_held, "mounts", (int)vnode->runtime.mounts,
 			"error", (int)vnode->error.code, "members", members));
 	}
 	return all;
@@ -203,6 +204,20 @@ check_vnode(struct lab *lab, const struct vnode *vnode, const char *what)
 		      "reason", what, vnode_title(vnode));
 }
 
+/* An archive that a job made or copied goes with it. */
+static void
+check_incoming(const struct lab *lab, const char *what)
+{
+	vn_autofree char *path = vn_format("%s/incoming", lab->daemon->config.state_dir);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		ck_assert_msg(strncmp(entry->d_name, "job-", 4) != 0, "%s: %s is left", what, entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
 void
 lab_check_quiet(struct lab *lab, const char *what)
 {
@@ -219,6 +234,7 @@ lab_check_quiet(struct lab *lab, const char *what)
 		ck_assert_msg(!image->lock.holder && image->state != IMAGE_FETCHING &&
 			      image->state != IMAGE_ABSENT, "%s: image %s is held or %s", what,
 			      image->name, image_state_words[image->state]);
+	check_incoming(lab, what);
 	ck_assert_msg(!world_wrong_orders(lab->world), "%s: calls in a wrong order", what);
 }
 

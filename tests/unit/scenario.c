@@ -74,6 +74,13 @@ mounted(struct lab *lab)
 }
 
 static void
+mounted_twice(struct lab *lab)
+{
+	mounted(lab);
+	ask(lab, "vnode.mount", "{\"vnode\":\"a\"}");
+}
+
+static void
 failed(struct lab *lab)
 {
 	stopped(lab);
@@ -166,6 +173,14 @@ layers(struct lab *lab)
 			      "\"insecure_no_digest\":true}");
 }
 
+/* An image of what is there already: only a name is added. */
+static void
+captured(struct lab *lab)
+{
+	stopped(lab);
+	ask(lab, "image.capture", "{\"vnode\":\"a\",\"name\":\"taken\"}");
+}
+
 static void
 pair_and_image(struct lab *lab)
 {
@@ -181,7 +196,6 @@ const struct scenario scenarios[] = {
 	  "\"control\":false}", WHOLE },
 	{ "create reflink", NULL, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"reflink\"}}", WHOLE },
 	{ "boot", stopped, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
-	{ "boot mounted", mounted, "vnode.boot", "{\"vnode\":\"a\"}", FORWARD },
 	{ "boot failed", failed, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
 	{ "halt", running, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
 	{ "halt failed", failed, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
@@ -192,6 +206,9 @@ const struct scenario scenarios[] = {
 	{ "destroy mounted", mounted, "vnode.destroy", "{\"vnode\":\"a\"}", FORWARD },
 	{ "mount", stopped, "vnode.mount", "{\"vnode\":\"a\"}", WHOLE },
 	{ "unmount", mounted, "vnode.unmount", "{\"vnode\":\"a\"}", FORWARD },
+	{ "mount again", mounted, "vnode.mount", "{\"vnode\":\"a\"}", WHOLE },
+	{ "unmount one of two", mounted_twice, "vnode.unmount", "{\"vnode\":\"a\"}", WHOLE },
+	{ "halt mounted", mounted_twice, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
 	{ "set live", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{\"memory\":\"128MiB\","
 	  "\"forwards\":[{\"host\":2201,\"guest\":22},{\"host\":2203,\"guest\":80}]}}", WHOLE },
 	{ "set forwards", running, "vnode.set", "{\"vnode\":\"a\",\"set\":{"
@@ -252,6 +269,10 @@ const struct scenario scenarios[] = {
 	  THIRD_URL "\",\"base\":\"second\",\"insecure_no_digest\":true}", WHOLE },
 	{ "image.add disk", second_and_third_url, "image.add", "{\"image\":\"third\",\"url\":\""
 	  THIRD_URL "\",\"format\":\"raw\",\"insecure_no_digest\":true}", WHOLE },
+	{ "image.capture", stopped, "image.capture", "{\"vnode\":\"a\",\"name\":\"taken\"}", WHOLE },
+	{ "image.capture delta", stopped, "image.capture", "{\"vnode\":\"a\",\"name\":\"taken\",\"delta\":true}",
+	  WHOLE },
+	{ "image.capture again", captured, "image.capture", "{\"vnode\":\"a\",\"name\":\"again\"}", WHOLE },
 	{ "image.remove layer", layers, "image.remove", "{\"image\":\"third\"}", FORWARD },
 	{ "image.prune", layers, "image.prune", "{}", FORWARD },
 	{ "image.remove", second_image, "image.remove", "{\"image\":\"second\"}", FORWARD },

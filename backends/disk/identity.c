@@ -1,0 +1,28 @@
+/*
+ * Whoever wrote them: a guest that was not given keys by vnoded makes its own at its first boot, and so does
+ * one made from its image, if they are not there.
+ */
+#include "backends/disk/identity.h"
+
+#include <fnmatch.h>
+#include <stddef.h>
+
+#include "proto/base/mem.h"
+
+static const char *const patterns[] = {
+	"etc/machine-id",
+	"var/lib/dbus/machine-id",
+	"etc/ssh/ssh_host_*_key",
+	"etc/ssh/ssh_host_*_key.pub",
+	"var/lib/systemd/random-seed",
+	"var/lib/systemd/credential.secret",
+};
+
+bool
+identity_is(const char *path)
+{
+	for (size_t i = 0; i < VN_COUNT(patterns); i++)
+		if (fnmatch(patterns[i], path, FNM_PATHNAME) == 0)
+			return true;
+	return false;
+}

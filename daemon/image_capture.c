@@ -1,0 +1,175 @@
+/*
+ * image.capture: a halted vnode's disk is packed into an archive, and that becomes an image like any that
+ * was fetched. The vnode is held meanwhile and stays as it is: nothing is mounted where others see it.
+ *
+ * After a restart it is packed anew.
+ */
+#include "daemon/image_task.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/loop.h"
+#include "daemon/task.h"
+
+struct capture_task {
+	struct image_task image;	/* first: its steps know no other */
+	struct daemon *daemon;		/* loop only */
+	struct loop *loop;
+	int64_t job;
+	struct task vnode;
+	struct capture_spec spec;
+	const char **own;
+
+	/* progress, on its way from the worker to the loop; one at a time */
+	bool is_told;			/* atomic */
+	uint64_t done, total;
+};
+
+/* ---- the task -------------------------------------------------------------------------------- */
+
+static void
+free_capture(void *ctx)
+{
+	struct capture_task *task = ctx;
+
+	loop_forget(task->loop, task);
+	task_fini(&task->vnode);
+	free(task->own);
+	image_task_free(ctx);
+}
+
+static struct vnode *
+lock_vnode(struct job *job, struct vn_error *err)
+{
+	struct vnode *vnode = vnode_by_vmid(job->daemon,
+		json_integer_value(json_object_get(job->params, "vmid")));
+	vn_autofree char *what = NULL;
+
+	if (!vnode) {
+		vn_fail(err, VN_E_NOT_FOUND, "the vnode is gone");
+		return NULL;
+	}
+	what = vn_format("vnode '%s'", vnode_title(vnode));
+	if (job_lock(job, &vnode->lock, what, err) < 0)
+		return NULL;
+	if (!json_array_size(job->about))
+		json_array_append_new(job->about, json_string(vnode_title(vnode)));
+	return vnode;
+}
+
+/*
+ * What is packed, and which of its files are ours. What is only changed in a file stays with the guest's:
+ * whoever was added to shadow(5) inside is to be in the image.
+ */
+static void
+set_spec(struct capture_task *task, const struct job *job)
+{
+	const struct guest_files *files = &task->vnode.files;
+	size_t n = 0;
+
+	task->own = vn_alloc_array(files->count + 1, sizeof(*task->own));
+	for (size_t i = 0; i < files->count; i++)
+		if (files->list[i].how != GUEST_FILE_PASSWORD && files->list[i].how != GUEST_FILE_REMOVE)
+			task->own[n++] = files->list[i].path;
+	task->spec = (struct capture_spec){ .path = task->image.path, .own = task->own,
+		.delta = json_is_true(json_object_get(job->params, "delta")),
+		.limit_bytes = task->image.limits.bytes, .limit_entries = task->image.limits.entries,
+		.arg = task };
+}
+
+static void *
+load_capture(struct job *job, struct vn_error *err)
+{
+	struct image *image = image_task_lock(job, err);
+	struct vnode *vnode = image ? lock_vnode(job, err) : NULL;
+	struct capture_task *task;
+
+	if (!vnode)
+		return NULL;
+	task = vn_alloc(sizeof(*task));
+	task->daemon = job->daemon;
+	task->loop = job->daemon->loop;
+	task->job = job->id;
+	image_task_init(&task->image, job);
+	if (task_init(&task->vnode, vnode, err) < 0) {
+		free_capture(task);
+		return NULL;
+	}
+	task->image.format = IMAGE_TAR;
+	set_spec(task, job);
+	return task;
+}
+
+/* ---- pack ------------------------------------------------------------------------------------ */
+
+static void
+on_told(void *arg)
+{
+	struct capture_task *task = arg;
+	struct job *job = job_find(task->daemon, task->job);
+	uint64_t before;
+
+	if (job && task->total) {
+		before = job->bytes_total ? job->bytes_done * 20 / job->bytes_total : 0;
+		job->bytes_done = task->done;
+		job->bytes_total = task->total;
+		if (job->bytes_done * 20 / job->bytes_total != before)
+			job_announce(job);
+	}
+	__atomic_store_n(&task->is_told, false, __ATOMIC_RELEASE);
+}
+
+static void
+on_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct capture_task *task = arg;
+
+	if (__atomic_load_n(&task->is_told, __ATOMIC_ACQUIRE))
+		return;			/* the loop has not heard of the last yet */
+	task->done = done;
+	task->total = total;
+	__atomic_store_n(&task->is_told, true, __ATOMIC_RELEASE);
+	loop_post(task->loop, on_told, task);
+}
+
+static enum verdict
+step_pack(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct capture_task *task = ctx;
+	struct image_task *image = &task->image;
+	struct capture_facts facts;
+
+	(void)job;
+	incoming_sweep(&image->incoming);
+	task->spec.on_progress = on_progress;
+	if (image->disk->ops->capture(image->disk, &task->vnode.disk_spec, &task->spec, &image->cancelled,
+				      &facts, err) < 0)
+		return STEP_FAILED;
+	memcpy(image->sha256, facts.sha256, sizeof(image->sha256));
+	image->archive_bytes = facts.bytes;
+	image->archive = image->path;
+	return STEP_DONE;
+}
+
+static enum verdict
+undo_pack(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct capture_task *task = ctx;
+
+	(void)job;
+	(void)err;
+	unlink(task->image.path);
+	return STEP_DONE;
+}
+
+static const struct step capture_steps[] = {
+	{ "pack",   ON_WORKER, LANE_BULK, step_pack,         undo_pack,         STEP_LONG },
+	{ "turn",   ON_LOOP,   0,         image_step_turn,   NULL },
+	{ "unpack", ON_WORKER, LANE_BULK, image_step_unpack, image_undo_unpack, STEP_LONG },
+	{ "adopt",  ON_LOOP,   0,         image_step_adopt,  NULL },
+	{ 0 }
+};
+
+const struct verb verb_image_capture = { "image.capture", 1, capture_steps, load_capture, free_capture,
+					 image_ended_add, .anew = true };
