@@ -260,7 +260,8 @@ START_TEST(a_crash_at_any_call_loses_nothing)
 		/* Before a call is what a death after the commit before it is as well: see below. */
 		for (enum world_point point = reference.calls > 12 ? WORLD_AMID : WORLD_BEFORE;
 		     point <= WORLD_AFTER; point++)
-			for (unsigned k = 1; die_at_call(scenario, &reference, k, point); k++)
+			for (unsigned k = 1; die_at_call(scenario, &reference, k, point);
+			     k += scenario_stride())
 				;
 		free_reference(&reference);
 	}
@@ -275,7 +276,8 @@ START_TEST(a_crash_after_any_commit_loses_nothing)
 		if (!is_picked(scenario))
 			continue;
 		reference = run_undisturbed(scenario);
-		for (unsigned n = 1; die_at_commit(scenario, &reference, n); n++)
+		for (unsigned n = 1; die_at_commit(scenario, &reference, n);
+		     n += scenario_stride())
 			;
 		free_reference(&reference);
 	}
@@ -291,7 +293,8 @@ START_TEST(a_crash_in_the_recovery_loses_nothing)
 			continue;
 		reference = run_undisturbed(scenario);
 		for (unsigned first = 1; first <= reference.calls; first += 1 + reference.calls / 4)
-			for (unsigned k = 1; die_twice(scenario, &reference, first, k); k += 3)
+			for (unsigned k = 1; die_twice(scenario, &reference, first, k);
+			     k += 3 * scenario_stride())
 				;
 		free_reference(&reference);
 	}
@@ -302,7 +305,7 @@ START_TEST(a_power_cut_at_any_call_leaves_what_can_be_booted)
 {
 	for (const struct scenario *scenario = scenarios; scenario->name; scenario++)
 		if (is_picked(scenario))
-			for (unsigned k = 1; lose_power(scenario, k); k++)
+			for (unsigned k = 1; lose_power(scenario, k); k += scenario_stride())
 				;
 }
 END_TEST

@@ -174,7 +174,7 @@ START_TEST(a_job_cancelled_in_any_call_is_undone)
 		if (!is_picked(scenario))
 			continue;
 		reference = run_undisturbed(scenario);
-		for (size_t i = 0; i < json_array_size(reference.calls); i++)
+		for (size_t i = 0; i < json_array_size(reference.calls); i += scenario_stride())
 			cancel_call(scenario, &reference, i);
 		json_decref(reference.before);
 		json_decref(reference.after);
@@ -191,7 +191,7 @@ START_TEST(a_call_past_its_deadline_is_undone_and_its_late_effect_removed)
 		if (!is_picked(scenario))
 			continue;
 		reference = run_undisturbed(scenario);
-		for (size_t i = 0; i < json_array_size(reference.calls); i++) {
+		for (size_t i = 0; i < json_array_size(reference.calls); i += scenario_stride()) {
 			outlast_call(scenario, &reference, i, WORLD_HANG);
 			outlast_call(scenario, &reference, i, WORLD_HANG_AFTER);
 		}

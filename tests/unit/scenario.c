@@ -317,3 +317,12 @@ scenario_run(const struct scenario *scenario, struct lab *lab)
 	json_decref(answer);
 	return word;
 }
+
+unsigned
+scenario_stride(void)
+{
+	const char *text = getenv("LAB_STRIDE");
+	int stride = text ? atoi(text) : 1;
+
+	return stride > 1 ? (unsigned)stride : 1;
+}

@@ -26,3 +26,9 @@ struct lab *scenario_new(const struct scenario *scenario);
 int scenario_send(const struct scenario *scenario, struct lab *lab, bool wait);
 /* Sends it and runs until all is quiet; the answer's word. */
 const char *scenario_run(const struct scenario *scenario, struct lab *lab);
+
+/*
+ * How many points further the next one lies that a matrix tries: 1, or what LAB_STRIDE says. Under sanitizers,
+ * which look for other errors than the matrix does, tools/check tries a part of them.
+ */
+unsigned scenario_stride(void);
