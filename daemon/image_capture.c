@@ -58,10 +58,14 @@ lock_vnode(struct job *job, struct vn_error *err)
 	return vnode;
 }
 
-/*
- * What is packed, and which of its files are ours. What is only changed in a file stays with the guest's:
- * whoever was added to shadow(5) inside is to be in the image.
- */
+/* Of some files only a part is ours, and of others what we wrote once: those are the guest's. */
+static bool
+is_own(const struct guest_file *file)
+{
+	return file->how != GUEST_FILE_PASSWORD && file->how != GUEST_FILE_REMOVE;
+}
+
+/* What is packed, and which of its files are ours. */
 static void
 set_spec(struct capture_task *task, const struct job *job)
 {
@@ -70,7 +74,7 @@ set_spec(struct capture_task *task, const struct job *job)
 
 	task->own = vn_alloc_array(files->count + 1, sizeof(*task->own));
 	for (size_t i = 0; i < files->count; i++)
-		if (files->list[i].how != GUEST_FILE_PASSWORD && files->list[i].how != GUEST_FILE_REMOVE)
+		if (is_own(&files->list[i]))
 			task->own[n++] = files->list[i].path;
 	task->spec = (struct capture_spec){ .path = task->image.path, .own = task->own,
 		.delta = json_is_true(json_object_get(job->params, "delta")),

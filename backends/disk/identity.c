@@ -16,6 +16,10 @@ static const char *const patterns[] = {
 	"etc/ssh/ssh_host_*_key.pub",
 	"var/lib/systemd/random-seed",
 	"var/lib/systemd/credential.secret",
+	/* Its addresses, by vnoded's own names: also those of an interface that it has no more. */
+	"etc/network/interfaces.d/vnoded",
+	"etc/systemd/network/05-vnoded-*.network",
+	"etc/netplan/99-vnoded.yaml",
 };
 
 bool

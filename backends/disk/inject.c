@@ -85,12 +85,12 @@ reach_folder(const struct injection *injection, const struct guest_file *file, c
 		*slash = '\0';
 		if (reach_folder(injection, file, above, 0755, &parent, err) < 0)
 			return -1;
-		if (fstat(parent, &before) < 0
-		    || (mkdirat(parent, slash + 1, mode) < 0 && errno != EEXIST))
+		if (fstat(parent, &before) < 0 || (mkdirat(parent, slash + 1, mode) < 0 && errno != EEXIST))
 			return vn_fail_errno(err, errno, "make the folder %s in the guest", path);
 		fd = inject_open(injection->root_fd, path, O_RDONLY | O_DIRECTORY, resolve);
 		keep_time(parent, &before);
-		keep_time(fd, &before);
+		if (fd >= 0)
+			keep_time(fd, &before);
 	}
 	if (fd < 0)
 		return fail_folder(file, path, err);
@@ -131,12 +131,12 @@ inject_file(const struct injection *injection, const struct guest_file *file, st
 	if (reach_folder(injection, file, path, file->folder_mode ? file->folder_mode : 0755, &folder,
 			 err) < 0)
 		return -1;
+	placing.folder = folder;
+	placing.name = name;
 	if (folder < 0)
 		return 0;
 	if (fstat(folder, &before) < 0)
 		return vn_fail_errno(err, errno, "look at the folder of %s in the guest", file->path);
-	placing.folder = folder;
-	placing.name = name;
 	result = ways[file->how].place(&placing, err);
 	keep_time(folder, &before);
 	return result;

@@ -176,9 +176,11 @@ inject(struct vnode *vnode)
 {
 	vn_autofree char *hosts = vn_format("127.0.0.1 vnode-%d\n", (int)vnode->spec.vmid);
 	vn_autofree char *key = vn_format("key of %d\n", (int)vnode->spec.vmid);
-	const struct guest_file files[] = { { "/etc/hosts", hosts, 0644 }, { "/etc/hostname", key, 0644 },
-		{ "/etc/ssh/ssh_host_ed25519_key", key, 0600 }, { "/etc/machine-id", key, 0444 },
-		{ "/root/.ssh/authorized_keys", key, 0600 } };
+	const struct guest_file files[] = { { .path = "/etc/hosts", .text = hosts, .mode = 0644 },
+		{ .path = "/etc/hostname", .text = key, .mode = 0644 },
+		{ .path = "/etc/ssh/ssh_host_ed25519_key", .text = key, .mode = 0600 },
+		{ .path = "/etc/machine-id", .text = key, .mode = 0444 },
+		{ .path = "/root/.ssh/authorized_keys", .text = key, .mode = 0600, .folder_mode = 0700 } };
 	struct disk_spec plain = vnode->spec;
 
 	plain.userns = NULL;
@@ -238,7 +240,6 @@ static void
 capture(const struct vnode *vnode, bool delta, const char *name, struct capture_facts *ret)
 {
 	vn_autofree char *path = vn_format("%s/archives/%s", folder, name);
-	vn_autofree char *sum = NULL;
 
 	ok(try_capture(vnode, delta, path, ret));
 	run("test $(stat -c %%s %s) = %llu && test $(sha256sum <%s | cut -c-64) = %s", path,
