@@ -88,7 +88,8 @@ struct guest_spec {
 	const char *uuid;
 	const char *title;		/* "<topology>/<name>", shown by virsh; never parsed */
 	const char *hostname;
-	const char *root;		/* mounted root directory, in the host's mount namespace */
+	const char *root;		/* mounted root directory, in the host's mount namespace, and all
+					   that is mounted in it */
 	struct ns_ref ns;
 	uint64_t memory_bytes;		/* 0 = no limit */
 	unsigned vcpus;			/* 0 = no limit; else that many processors' worth of time */
@@ -551,6 +552,13 @@ struct net {
 
 /* The types of disks are in proto/base/disk_type.h. */
 
+struct disk_extra {			/* a disk beside a vnode's root: <state_dir>/extra/<vmid>/<name> */
+	const char *name;		/* vn_name_check */
+	uint64_t size_bytes;
+	int filesystem;			/* enum disk_filesystem */
+	const char *mount;		/* where the guest finds it, absolute; NULL: nowhere */
+};
+
 /*
  * Images are unpacked once, to <state_dir>/images/<sha256>/root (a disk image: put to …/disk) with the
  * finished marker <state_dir>/images/<sha256>/finished, written and synced last. An image may be a layer
@@ -565,6 +573,8 @@ struct disk_spec {
 	int type;			/* enum disk_type; unused by destroy and unmount */
 	const char *userns;		/* as in ns_ref: NULL = privileged, ids not shifted */
 	uint32_t idmap_base;
+	const struct disk_extra *extras;	/* for extras_up, extras_keep and mount */
+	size_t n_extras;
 };
 
 enum guest_file_how {
@@ -637,12 +647,12 @@ struct capture_facts {
 	uint64_t bytes;			/* of the archive */
 };
 
-enum disk_kind { DISK_IMAGE, DISK_IMAGE_PARTIAL, DISK_VNODE, DISK_MOUNT, DISK_TRASH };
+enum disk_kind { DISK_IMAGE, DISK_IMAGE_PARTIAL, DISK_VNODE, DISK_MOUNT, DISK_TRASH, DISK_EXTRA };
 
 struct disk_found {
 	enum disk_kind kind;
-	int64_t vmid;			/* DISK_VNODE, DISK_MOUNT */
-	char name[80];			/* sha256, or name in the trash */
+	int64_t vmid;			/* DISK_VNODE, DISK_MOUNT, DISK_EXTRA */
+	char name[80];			/* sha256, or name in the trash; of an extra disk, "" their folder */
 	struct image_facts facts;	/* DISK_IMAGE, from its marker */
 };
 
@@ -684,9 +694,19 @@ struct disk_ops {
 	 * first and takes the old one's place at once: a failure leaves the old one.
 	 */
 	int (*renew)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
-	/* Renames the disk into the trash (atomic: the commit point), then deletes it. */
+	/* Renames the disk into the trash (atomic: the commit point), then deletes it; so extra disks. */
 	int (*destroy)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
-	/* Mounts at <run_dir>/root/<vmid>; path: at least PATH_MAX bytes, written on success. */
+	/* loop: VN_E_UNSUPPORTED where this host cannot have extra disks of that kind. Known after host_up. */
+	int (*extra_check)(struct disk *self, int filesystem, struct vn_error *err);
+	/* Makes those of spec->extras that are not there yet, all or none. */
+	int (*extras_up)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/* Removes the vnode's extra disks but those that the spec names. */
+	int (*extras_keep)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/*
+	 * Mounts at <run_dir>/root/<vmid>, and the spec's extra disks in there, after making those as large
+	 * as they are to be. Mount points that are not there are made. path: at least PATH_MAX bytes,
+	 * written on success.
+	 */
 	int (*mount)(struct disk *self, const struct disk_spec *spec, char *path,
 		     struct vn_error *err);
 	int (*unmount)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);

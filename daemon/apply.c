@@ -299,6 +299,25 @@ step_recreate(struct job *job, void *ctx, struct vn_error *err)
 	return each_item(job, "recreate", recreate_vnode, err);
 }
 
+/* The set drops what the spec no longer names. */
+static int
+drop_extras(struct job *job, json_t *item, struct vn_error *err)
+{
+	struct vnode *vnode = item_vnode(job, item);
+	json_t *spec = json_object_get(item, "spec");
+
+	if (!vnode || json_equal(vnode->spec_json, spec))
+		return 0;		/* done before a restart */
+	return spawn(job, &verb_vnode_set, &vnode->lock, change_params(vnode, spec, NULL), err);
+}
+
+static enum verdict
+step_drop(struct job *job, void *ctx, struct vn_error *err)
+{
+	(void)ctx;
+	return each_item(job, "drop", drop_extras, err);
+}
+
 static int
 destroy_vnode(struct job *job, json_t *item, struct vn_error *err)
 {
@@ -435,6 +454,7 @@ static const struct step apply_steps[] = {
 	{ "boot",        ON_LOOP, 0, step_boot_vnodes,   NULL },
 	{ "commit",      ON_LOOP, 0, step_commit,        NULL, STEP_COMMIT },
 	{ "recreate",    ON_LOOP, 0, step_recreate,      NULL, STEP_TOLERANT },
+	{ "drop",        ON_LOOP, 0, step_drop,          NULL, STEP_TOLERANT },
 	{ "remove",      ON_LOOP, 0, step_remove_vnodes, NULL, STEP_TOLERANT },
 	{ "remove_lans", ON_LOOP, 0, step_remove_lans,   NULL, STEP_TOLERANT },
 	{ "schedules",   ON_LOOP, 0, step_schedules,     NULL },
@@ -471,5 +491,5 @@ ended(struct job *job, void *ctx)
 		topology_drop_if_empty(topology);
 }
 
-const struct verb verb_topology_apply = { "topology.apply", 1, apply_steps, load, NULL, ended };
+const struct verb verb_topology_apply = { "topology.apply", 2, apply_steps, load, NULL, ended };
 const struct verb verb_topology_delete = { "topology.delete", 1, delete_steps, load, NULL, ended };

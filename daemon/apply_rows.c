@@ -64,7 +64,7 @@ make_lans(struct daemon *daemon, struct topology *topology, json_t *plan, json_t
 int
 apply_prepare(struct daemon *daemon, json_t *plan, json_t **ret_params, struct vn_error *err)
 {
-	static const char *const copied[] = { "topology", "actions", "change", "recreate", "boot",
+	static const char *const copied[] = { "topology", "actions", "change", "recreate", "drop", "boot",
 		"remove", "remove_lans", "lans", "fields", "fields_before", "schedules" };
 	const char *name = json_string_value(json_object_get(plan, "topology"));
 	struct topology *topology = topology_need(daemon, name);

@@ -30,6 +30,7 @@ struct change {
 	bool was_running, restart, network_stood, reroutes;
 	struct forward_spec *gone, *come;	/* forwards that go and that come */
 	size_t n_gone, n_come;
+	struct disk_spec extras_before, extras_after;	/* nothing but the extra disks */
 	unsigned *cut, *fresh;		/* indexes of interfaces that go, and of those that have come */
 	size_t n_cut, n_fresh;
 };
@@ -95,6 +96,14 @@ choose_fresh(struct change *change, const struct job *job, const struct vnode *v
 {
 	change->fresh = choose_others(change, vnode, json_object_get(job->data, "members_before"),
 				      &change->n_fresh);
+}
+
+static struct disk_spec
+extras_of(struct change *change, const struct vnode *vnode, const struct doc_vnode *spec)
+{
+	return (struct disk_spec){ .vmid = vnode->vmid, .uuid = vn_arena_strdup(&change->arena, vnode->uuid),
+				   .extras = task_extras(&change->arena, spec),
+				   .n_extras = spec->extras.count };
 }
 
 /* What the job must know of the state before, kept in its journal. */
@@ -166,6 +175,8 @@ load_set(struct job *job, struct vn_error *err)
 	change->members = json_object_get(job->params, "members");
 	change->was_running = json_is_true(json_object_get(job->data, "was_running"));
 	split_forwards(change, vnode);
+	change->extras_before = extras_of(change, vnode, &change->before);
+	change->extras_after = extras_of(change, vnode, &change->after);
 	if (job->resumed)
 		hold_both(job, change);
 	change->cut = choose_others(change, vnode, change->members, &change->n_cut);
@@ -284,6 +295,59 @@ step_cut(struct job *job, void *ctx, struct vn_error *err)
 		return STEP_DONE;
 	return net->ops->ports_down(net, &change->task.guest.ns, change->cut, change->n_cut, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
+}
+
+static enum verdict
+step_make_disks(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct disk *disk = change->task.disk;
+
+	(void)job;
+	if (!change->extras_after.n_extras)
+		return STEP_DONE;
+	return disk->ops->extras_up(disk, &change->extras_after, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static bool
+names_extra(const struct disk_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->n_extras; i++)
+		if (strcmp(spec->extras[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Removes the extra disks that `from` names and `to` does not. */
+static enum verdict
+drop_disks(struct change *change, const struct disk_spec *from, const struct disk_spec *to,
+	   struct vn_error *err)
+{
+	struct disk *disk = change->task.disk;
+
+	for (size_t i = 0; i < from->n_extras; i++)
+		if (!names_extra(to, from->extras[i].name))
+			return disk->ops->extras_keep(disk, to, err) < 0 ? STEP_FAILED : STEP_DONE;
+	return STEP_DONE;
+}
+
+static enum verdict
+undo_make_disks(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	(void)job;
+	return drop_disks(change, &change->extras_after, &change->extras_before, err);
+}
+
+/* Past the commit point: what is removed here cannot come back. */
+static enum verdict
+step_drop_disks(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+
+	(void)job;
+	return drop_disks(change, &change->extras_before, &change->extras_after, err);
 }
 
 /* The task speaks of the old spec; from here on it is to speak of the new one. */
@@ -429,6 +493,7 @@ static const struct step set_steps[] = {
 	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       step_forward_ports },
 	{ "unmount",         ON_WORKER, LANE_DISK,    step_unmount,         NULL },
 	{ "cut_ports",       ON_WORKER, LANE_NET,     step_cut,             step_ports },
+	{ "make_disks",      ON_WORKER, LANE_DISK,    step_make_disks,      undo_make_disks },
 	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
 	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
 	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           undo_ports },
@@ -443,6 +508,8 @@ static const struct step set_steps[] = {
 	{ "forward_ports",   ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports },
 	{ "boot",            ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot },
 	{ "post_config",     ON_LOOP,   0,            step_post_config,     undo_post_config },
+	{ "commit",          ON_LOOP,   0,            step_begun,           NULL, STEP_COMMIT },
+	{ "drop_disks",      ON_WORKER, LANE_DISK,    step_drop_disks,      NULL },
 	{ 0 }
 };
 
@@ -472,7 +539,7 @@ ended_set(struct job *job, void *ctx)
 {
 	struct change *change = ctx;
 	struct vnode *vnode = job_vnode(job);
-	bool done = job->err.code == VN_OK;
+	bool done = job->err.code == VN_OK || job->committed;
 
 	if (!vnode || !change)
 		return;
@@ -489,4 +556,4 @@ ended_set(struct job *job, void *ctx)
 }
 
 const struct verb verb_vnode_set =
-	{ "vnode.set", 1, set_steps, load_set, free_change, ended_set };
+	{ "vnode.set", 2, set_steps, load_set, free_change, ended_set };

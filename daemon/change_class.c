@@ -40,6 +40,8 @@ static const struct {
 	{ "disk",       CHANGE_RECREATE, "another type: a fresh disk; refused without allow_recreate" },
 	{ "disk/type",  CHANGE_LIVE,     "said, or left out, without being another" },
 	{ "disk/size",  CHANGE_RESTART,  "grows; it cannot shrink" },
+	{ "disks",      CHANGE_RESTART,  "new ones, other mount points, larger ones" },
+	{ "disks/NAME", CHANGE_RECREATE, "is no longer there: what it holds goes; refused without allow_recreate" },
 	{ "backend",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
 	{ "control",    CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
 	{ "privileged", CHANGE_RECREATE, "refused: destroy the vnode and create it anew" },
@@ -48,6 +50,8 @@ static const struct {
 enum change_class
 change_class_of(const char *field)
 {
+	if (strncmp(field, "disks/", 6) == 0)
+		field = "disks/NAME";
 	for (size_t i = 0; i < VN_COUNT(classes); i++)
 		if (strcmp(classes[i].field, field) == 0)
 			return classes[i].class;
@@ -110,6 +114,24 @@ compare_disks(const struct vnode *vnode, json_t *old, json_t *new)
 	return old != new && !(old && new && json_equal(old, new)) ? "disk/type" : NULL;
 }
 
+/* Those that are in `old` and not in `new`, each as a field of its own. */
+static bool
+compare_extras(json_t *old, json_t *new, json_t *fields)
+{
+	bool any = false;
+	const char *name;
+	json_t *extra;
+
+	json_object_foreach(old, name, extra) {
+		if (json_object_get(new, name))
+			continue;
+		any = true;
+		if (fields)
+			json_array_append_new(fields, json_sprintf("disks/%s", name));
+	}
+	return any;
+}
+
 enum change_class
 change_compare(const struct vnode *vnode, json_t *old_spec, json_t *new_spec, json_t *fields)
 {
@@ -122,5 +144,7 @@ change_compare(const struct vnode *vnode, json_t *old_spec, json_t *new_spec, js
 	for (size_t i = 0; i < VN_COUNT(classes); i++)
 		if (strcmp(classes[i].field, "disk") != 0)
 			compare_key(old_spec, new_spec, classes[i].field, fields, &strongest);
+	if (compare_extras(json_object_get(old_spec, "disks"), json_object_get(new_spec, "disks"), fields))
+		strongest = CHANGE_RECREATE;
 	return strongest;
 }

@@ -138,7 +138,8 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 	if (spec->privileged && role < ROLE_ADMIN && !(self && self->spec.privileged))
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
 				  "namespace of its own and is for admins only");
-	if (check_image(daemon, spec, self, err) < 0 || sources_check(daemon, spec, err) < 0)
+	if (check_image(daemon, spec, self, err) < 0 || sources_check(daemon, spec, err) < 0 ||
+	    vnode_extras_check(daemon, spec, self, err) < 0)
 		return -1;
 	return check_forwards(daemon, spec, self, err);
 }

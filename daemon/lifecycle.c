@@ -40,6 +40,7 @@ static const struct step create_steps[] = {
 	{ "resolve",                    ON_LOOP,   0,            step_resolve,         undo_resolve },
 	{ "config_resources",           ON_LOOP,   0,            step_resources,       NULL },
 	{ "create",                     ON_WORKER, LANE_DISK,    step_create,          undo_create },
+	{ "create_disks",               ON_WORKER, LANE_DISK,    step_extras,          NULL },
 	NETWORK_STEPS,
 	{ "config_devices",             ON_WORKER, LANE_DISK,    step_devices,         undo_devices },
 	{ 0 }
@@ -361,7 +362,7 @@ ended_cleanup(struct job *job, void *ctx)
 
 /* method, version, steps, load, free, ended */
 const struct verb verb_vnode_create =
-	{ "vnode.create", 1, create_steps, load_create, task_free, ended_create };
+	{ "vnode.create", 2, create_steps, load_create, task_free, ended_create };
 const struct verb verb_vnode_boot =
 	{ "vnode.boot", 1, boot_steps, load_boot, task_free, ended_boot };
 const struct verb verb_vnode_halt =

@@ -91,14 +91,14 @@ refuse_class(struct planning *p, const char *name, json_t *fields, struct vn_err
 
 	json_array_foreach(fields, i, field) {
 		const char *key = json_string_value(field);
-		bool is_disk = strcmp(key, "image") == 0 || strcmp(key, "disk") == 0;
+		bool is_disk = strcmp(key, "image") == 0 || strncmp(key, "disk", 4) == 0;
 
 		if (change_class_of(key) != CHANGE_RECREATE ||
 		    (is_disk && p->options->allow_recreate))
 			continue;
 		snprintf(path, sizeof(path), "/vnodes/%s/%s", name, key);
 		return vn_fail_at(err, path, VN_E_INVALID, is_disk
-			? "such a change needs a fresh disk: allow it with allow_recreate"
+			? "what the disk holds would be gone: allow it with allow_recreate"
 			: "cannot be changed: destroy the vnode and create it anew");
 	}
 	return 0;
@@ -126,15 +126,48 @@ keep_field(json_t *spec, json_t *before, const char *key)
 		json_object_del(spec, key);
 }
 
+/* The spec with the extra disks of `before` that it no longer has; a new reference. */
+static json_t *
+keep_extras(json_t *spec, json_t *before)
+{
+	json_t *whole = json_copy(spec), *extras, *old = json_object_get(before, "disks");
+
+	if (!old)
+		return whole;
+	extras = json_copy(old);
+	if (json_object_get(spec, "disks"))
+		json_object_update(extras, json_object_get(spec, "disks"));
+	json_object_set_new(whole, "disks", extras);
+	return whole;
+}
+
+static bool
+needs_fresh_disk(json_t *fields)
+{
+	json_t *field;
+	size_t i;
+
+	json_array_foreach(fields, i, field)
+		if (strcmp(json_string_value(field), "image") == 0 ||
+		    strcmp(json_string_value(field), "disk") == 0)
+			return true;
+	return false;
+}
+
 /* Image and disk change last, past the commit point; all else is changed, and undone, like any other change. */
 static void
-plan_recreate(struct planning *p, json_t *item)
+plan_recreate(struct planning *p, json_t *item, json_t *fields)
 {
 	json_t *before = json_object_get(item, "spec_before"), *change = json_copy(item);
-	json_t *spec = json_copy(json_object_get(item, "spec"));
+	json_t *whole = keep_extras(json_object_get(item, "spec"), before), *spec = json_copy(whole);
 
-	json_array_append_new(list_of(p, "recreate"), json_pack("{sO sO}", "vmid",
-		json_object_get(item, "vmid"), "spec", json_object_get(item, "spec")));
+	if (needs_fresh_disk(fields))
+		json_array_append_new(list_of(p, "recreate"), json_pack("{sO sO}", "vmid",
+			json_object_get(item, "vmid"), "spec", whole));
+	if (!json_equal(whole, json_object_get(item, "spec")))
+		json_array_append_new(list_of(p, "drop"), json_pack("{sO sO}", "vmid",
+			json_object_get(item, "vmid"), "spec", json_object_get(item, "spec")));
+	json_decref(whole);
 	keep_field(spec, before, "image");
 	keep_field(spec, before, "disk");
 	json_object_set_new(change, "spec", spec);
@@ -172,12 +205,12 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	if (status == 0 && class != CHANGE_NONE) {
 		add_action(p, "change", "vnode", doc->key, change_class_words[class], fields);
 		if (class == CHANGE_RECREATE)
-			plan_recreate(p, item);
+			plan_recreate(p, item, fields);
 		else
 			json_array_append(list_of(p, "change"), item);
 	}
 	/* A fresh disk boots by itself. */
-	if (status == 0 && class != CHANGE_RECREATE && vnode->wanted == VNODE_RUNNING &&
+	if (status == 0 && !needs_fresh_disk(fields) && vnode->wanted == VNODE_RUNNING &&
 	    vnode->observed != VNODE_RUNNING) {
 		add_action(p, "boot", "vnode", doc->key, NULL, NULL);
 		json_array_append_new(list_of(p, "boot"), json_integer(vnode->vmid));

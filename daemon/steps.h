@@ -4,7 +4,7 @@
 #include "daemon/task.h"
 
 /* worker steps; ctx begins with a struct task */
-step_fn step_create, undo_create, step_pre_config, undo_pre_config, step_control_network, undo_network,
+step_fn step_create, undo_create, step_extras, step_pre_config, undo_pre_config, step_control_network, undo_network,
 	step_exp_network, step_devices, undo_devices, step_forward_ports, undo_forward_ports, step_boot,
 	undo_boot, step_halt, step_unforward, step_unmount, step_reload, step_destroy, step_mount, undo_mount,
 	step_set_limits;

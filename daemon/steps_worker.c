@@ -44,6 +44,18 @@ undo_create(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->disk->ops->destroy(task->disk, &task->disk_spec, err));
 }
 
+/* What fails or is taken back goes with the disk itself. */
+enum verdict
+step_extras(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct task *task = ctx;
+
+	(void)job;
+	if (!task->disk_spec.n_extras)
+		return STEP_DONE;
+	return verdict(task->disk->ops->extras_up(task->disk, &task->disk_spec, err));
+}
+
 /* Mounts, injects, unmounts. Unshifted, since the namespaces may not be there yet: what root writes
  * here is on disk what root of the guest would have written. */
 enum verdict
@@ -59,6 +71,7 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	if (task->files_stand || !task->boot || !task->files.count)
 		return STEP_DONE;
 	plain.userns = NULL;
+	plain.n_extras = 0;
 	if (task->disk->ops->unmount(task->disk, &plain, err) < 0 ||	/* whatever stood there */
 	    !step_goes_on(task, err) ||
 	    task->disk->ops->mount(task->disk, &plain, root, err) < 0 || !step_goes_on(task, err))

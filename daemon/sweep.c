@@ -32,6 +32,8 @@ struct recover_task {
 	struct disk_found *disk_gone;
 	struct guest_found *guest_gone[DAEMON_COMPUTES];
 	size_t n_net_gone, n_disk_gone, n_guest_gone[DAEMON_COMPUTES];
+	struct disk_spec *trim;		/* vnodes with extra disks that their specs do not name */
+	size_t n_trim;
 	struct task *mend;		/* vnodes whose ports are to be checked and mended */
 	size_t n_mend;
 	struct lan_spec *bridges;	/* of LANs that have lost theirs */
@@ -61,6 +63,7 @@ free_recover(void *ctx)
 	free(task->disk_found);
 	free(task->net_gone);
 	free(task->disk_gone);
+	free(task->trim);
 	free(task->forwards);
 	free(task->control);
 	vn_arena_fini(&task->arena);
@@ -165,6 +168,17 @@ is_image_at_work(const struct daemon *daemon)
 }
 
 static bool
+is_own_extra(const struct vnode *vnode, const char *name)
+{
+	const struct doc_extra *extras = vnode->spec.extras.items;
+
+	for (size_t i = 0; i < vnode->spec.extras.count; i++)
+		if (!*name || strcmp(extras[i].key, name) == 0)
+			return true;
+	return vnode->lock.holder;		/* a job may be making or dropping it */
+}
+
+static bool
 is_expected_disk(const struct daemon *daemon, bool starting, const struct disk_found *found)
 {
 	struct vnode *vnode = vnode_by_vmid(daemon, found->vmid);
@@ -175,6 +189,8 @@ is_expected_disk(const struct daemon *daemon, bool starting, const struct disk_f
 		       (!starting && is_image_at_work(daemon));
 	case DISK_VNODE:
 		return vnode;
+	case DISK_EXTRA:
+		return vnode && is_own_extra(vnode, found->name);
 	case DISK_MOUNT:
 		return vnode && (vnode->observed == VNODE_MOUNTED || vnode->lock.holder);
 	case DISK_IMAGE_PARTIAL:
@@ -192,6 +208,18 @@ is_expected_guest(const struct daemon *daemon, const struct guest_found *found)
 
 	return vnode && (vnode->lock.holder ||
 			 (vnode->observed == VNODE_RUNNING && found->state == GUEST_RUNNING));
+}
+
+/* All of a vnode's at once. */
+static void
+trim_extras(struct recover_task *task, const struct vnode *vnode)
+{
+	if (task->n_trim && task->trim[task->n_trim - 1].vmid == vnode->vmid)
+		return;
+	task->trim = vn_realloc_array(task->trim, task->n_trim + 1, sizeof(*task->trim));
+	task->trim[task->n_trim++] = (struct disk_spec){ .vmid = vnode->vmid,
+		.uuid = vn_arena_strdup(&task->arena, vnode->uuid),
+		.extras = task_extras(&task->arena, &vnode->spec), .n_extras = vnode->spec.extras.count };
 }
 
 static void
@@ -212,6 +240,9 @@ choose_gone(struct job *job, struct recover_task *task)
 		if (task->disk_found[i].kind == DISK_TRASH ||
 		    task->disk_found[i].kind == DISK_IMAGE_PARTIAL)
 			task->trash = true;
+		else if (task->disk_found[i].kind == DISK_EXTRA &&
+			 vnode_by_vmid(daemon, task->disk_found[i].vmid))
+			trim_extras(task, vnode_by_vmid(daemon, task->disk_found[i].vmid));
 		else
 			task->disk_gone[task->n_disk_gone++] = task->disk_found[i];
 	}
@@ -442,8 +473,13 @@ step_sweep(struct job *job, void *ctx, struct vn_error *err)
 	for (size_t i = 0; i < task->n_net_gone; i++)
 		remove_net(task, &task->net_gone[i], &why);
 	for (size_t i = 0; i < task->n_disk_gone; i++)
-		if (task->disk_gone[i].kind == DISK_VNODE)
+		if (task->disk_gone[i].kind == DISK_VNODE || task->disk_gone[i].kind == DISK_EXTRA)
 			remove_disk(task, &task->disk_gone[i], &why);
+	for (size_t i = 0; i < task->n_trim; i++)
+		if (task->disk->ops->extras_keep(task->disk, &task->trim[i], &why) < 0)
+			vn_log_warning("host", "an extra disk that no one owns cannot be removed: %s", why.text);
+		else
+			task->removed++;
 	remove_images(task, &why);
 	if (task->trash && task->disk->ops->empty_trash(task->disk, &why) < 0)
 		vn_log_warning("host", "%s", why.text);

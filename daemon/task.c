@@ -56,6 +56,19 @@ task_forwards(struct vn_arena *arena, const struct vnode *vnode, const struct do
 	return forwards;
 }
 
+struct disk_extra *
+task_extras(struct vn_arena *arena, const struct doc_vnode *spec)
+{
+	const struct doc_extra *from = spec->extras.items;
+	struct disk_extra *extras = vn_arena_alloc(arena, (spec->extras.count + 1) * sizeof(*extras));
+
+	for (size_t i = 0; i < spec->extras.count; i++)
+		extras[i] = (struct disk_extra){ .name = vn_arena_strdup(arena, from[i].key),
+			.size_bytes = from[i].size_bytes, .filesystem = from[i].filesystem,
+			.mount = vn_arena_strdup(arena, from[i].mount) };
+	return extras;
+}
+
 static void
 copy_ports(struct task *task, const struct vnode *vnode)
 {
@@ -161,7 +174,8 @@ copy_guest(struct task *task, const struct vnode *vnode)
 	task->disk_spec = (struct disk_spec){ .vmid = vnode->vmid, .uuid = task->guest.uuid,
 		.image_sha256 = vn_arena_strdup(arena, vnode->image_sha256),
 		.type = vnode->disk_type < 0 ? DISK_OVERLAY : vnode->disk_type,
-		.userns = task->guest.ns.userns, .idmap_base = vnode->idmap_base };
+		.userns = task->guest.ns.userns, .idmap_base = vnode->idmap_base,
+		.extras = task_extras(arena, &vnode->spec), .n_extras = vnode->spec.extras.count };
 }
 
 int

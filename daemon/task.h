@@ -48,6 +48,8 @@ void task_free(void *ctx);
 
 /* Only what its network consists of: guest.ns, control, ports and routes, in the task's arena. */
 void task_copy_network(struct task *task, const struct vnode *vnode);
+/* The extra disks of a spec, in the arena. */
+struct disk_extra *task_extras(struct vn_arena *arena, const struct doc_vnode *spec);
 /* The forwards of a spec; items and count; in the arena. */
 struct forward_spec *task_forwards(struct vn_arena *arena, const struct vnode *vnode,
 				   const struct doc_vnode *spec, size_t *ret_count);

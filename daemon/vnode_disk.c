@@ -55,6 +55,56 @@ check_size(const struct doc_vnode *spec, int type, const struct vnode *self, str
 	return 0;
 }
 
+static const struct doc_extra *
+find_extra(const struct doc_vnode *spec, const char *name)
+{
+	const struct doc_extra *extras = spec->extras.items;
+
+	for (size_t i = 0; i < spec->extras.count; i++)
+		if (strcmp(extras[i].key, name) == 0)
+			return &extras[i];
+	return NULL;
+}
+
+/* Every backend's guests are containers. old: what the vnode has of that name; NULL: nothing. */
+static int
+check_extra(struct daemon *daemon, const struct doc_extra *extra, const struct doc_extra *old,
+	    struct vn_error *err)
+{
+	if (extra->filesystem == DISK_NO_FILESYSTEM)
+		return vn_fail_at(err, "/filesystem", VN_E_UNSUPPORTED, "a container has no use for a disk "
+				  "without a file system: say \"ext4\" and a mount point");
+	if (!extra->mount)
+		return vn_fail_at(err, "/mount", VN_E_INVALID, "a container's disk needs a mount point, such as "
+				  "\"/data\"");
+	if (old && extra->filesystem != old->filesystem)
+		return vn_fail_at(err, "/filesystem", VN_E_INVALID, "cannot be changed: take the disk out and "
+				  "give another one its place");
+	if (old && extra->size_bytes < old->size_bytes)
+		return vn_fail_at(err, "/size", VN_E_INVALID, "a disk can grow, not shrink: it has %llu bytes",
+				  (unsigned long long)old->size_bytes);
+	return old ? 0 : daemon->disk->ops->extra_check(daemon->disk, extra->filesystem, err);
+}
+
+int
+vnode_extras_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		   struct vn_error *err)
+{
+	const struct doc_extra *extras = spec->extras.items;
+
+	for (size_t i = 0; i < spec->extras.count; i++) {
+		const struct doc_extra *old = self ? find_extra(&self->spec, extras[i].key) : NULL;
+		char path[64];
+
+		if (check_extra(daemon, &extras[i], old, err) == 0)
+			continue;
+		snprintf(path, sizeof(path), "/disks/%s", extras[i].key);
+		vn_error_prefix_path(err, path);
+		return -1;
+	}
+	return 0;
+}
+
 int
 vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		 const struct image *image, struct vn_error *err)
@@ -77,4 +127,17 @@ vnode_disk_object(const struct vnode *vnode)
 	return json_pack("{ss sI}", "type",
 			 disk_type_words[vnode_disk_type(vnode->daemon, &vnode->spec, vnode)], "size_bytes",
 			 (json_int_t)vnode->spec.disk.size_bytes);
+}
+
+json_t *
+vnode_extras_object(const struct vnode *vnode)
+{
+	const struct doc_extra *extras = vnode->spec.extras.items;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < vnode->spec.extras.count; i++)
+		json_array_append_new(list, json_pack("{ss sI ss ss?}", "name", extras[i].key, "size_bytes",
+			(json_int_t)extras[i].size_bytes, "filesystem",
+			disk_filesystem_words[extras[i].filesystem], "mount", extras[i].mount));
+	return list;
 }

@@ -1,5 +1,5 @@
 #pragma once
-/* What a vnode's disk is to be: its type, and whether this host and its image can give that. Thread: loop. */
+/* What a vnode's disks are to be, and whether this host and its image can give that. Thread: loop. */
 
 #include "daemon/model.h"
 
@@ -16,5 +16,14 @@ int vnode_disk_type(const struct daemon *daemon, const struct doc_vnode *spec, c
 int vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		     const struct image *image, struct vn_error *err);
 
-/* The object vnode_disk. */
+/*
+ * Whether this host can have the spec's extra disks, and those that are there can become so.
+ *
+ * Errors: paths below the spec. VN_E_UNSUPPORTED; VN_E_INVALID it would shrink, or has no mount point.
+ */
+int vnode_extras_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		       struct vn_error *err);
+
+/* The object vnode_disk, and a list of extra_disk. */
 json_t *vnode_disk_object(const struct vnode *vnode);
+json_t *vnode_extras_object(const struct vnode *vnode);

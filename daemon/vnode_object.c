@@ -137,6 +137,7 @@ vnode_object(const struct vnode *vnode)
 	json_object_set_new(object, "interfaces", interfaces_object(vnode));
 	json_object_set_new(object, "forwards", forwards_object(vnode));
 	json_object_set_new(object, "disk", vnode_disk_object(vnode));
+	json_object_set_new(object, "disks", vnode_extras_object(vnode));
 	return object;
 }
 

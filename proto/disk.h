@@ -1,5 +1,5 @@
 #pragma once
-/* A vnode's disk, as documents write it. */
+/* A vnode's disk and its further ones, as documents write them. */
 
 #include "proto/base/disk_type.h"
 #include "proto/schema.h"
@@ -11,6 +11,22 @@ struct doc_disk {
 };
 
 extern const struct field doc_disk_fields[];
+
+struct doc_extra {			/* an extra disk */
+	const char *key;		/* its name */
+	uint64_t size_bytes;
+	int filesystem;			/* enum disk_filesystem */
+	const char *mount;		/* where the guest finds it; NULL: nowhere */
+};
+
+extern const struct field doc_extra_fields[];	/* without the key */
+extern const struct form form_disk_name;
+
+/*
+ * What contradicts itself among the extra disks of a vnode. Errors: VN_E_INVALID with the path below
+ * `disks`.
+ */
+int doc_extras_check(const struct doc_extra *extras, size_t count, struct vn_error *err);
 
 /*
  * What can be said of it alone. Errors: VN_E_UNSUPPORTED with the path below the disk: a size for a type

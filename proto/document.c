@@ -70,6 +70,8 @@ const struct field doc_vnode_fields[] = {
 	  .item = FIELD_STRUCT, .fields = doc_file_fields, .size = sizeof(struct doc_file) },
 	{ "inject", "whether anything is written into it at all", FIELD_BOOL, 0, AT(doc_vnode, inject),
 	  .preset = true },
+	{ "disks", "extra disks, by name", FIELD_MAP, 0, AT(doc_vnode, extras), 0, 16,
+	  .form = &form_disk_name, .fields = doc_extra_fields, .size = sizeof(struct doc_extra) },
 	{ "devices", "devices of the host", FIELD_JSON, FIELD_UNSUPPORTED },
 	{ 0 }
 };
@@ -233,6 +235,19 @@ check_routes(struct checks *checks, const struct doc_vnode *vnode, const char *a
 	return result;
 }
 
+static int
+check_disks(struct checks *checks, const struct doc_vnode *vnode, const char *at)
+{
+	bool is_first = doc_disk_check(&vnode->disk, checks->err) < 0;
+	char path[PATH_SIZE];
+
+	if (!is_first && doc_extras_check(vnode->extras.items, vnode->extras.count, checks->err) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", at, is_first ? "disk" : "disks");
+	vn_error_prefix_path(checks->err, path);
+	return -1;
+}
+
 /* at: the pointer of the vnode, "" or "/vnodes/NAME". */
 static int
 check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at)
@@ -252,11 +267,8 @@ check_vnode(struct checks *checks, const struct doc_vnode *vnode, const char *at
 		if (check_forward(checks, &forwards[i], path) < 0)
 			return -1;
 	}
-	if (doc_disk_check(&vnode->disk, checks->err) < 0) {
-		snprintf(path, sizeof(path), "%s/disk", at);
-		vn_error_prefix_path(checks->err, path);
+	if (check_disks(checks, vnode, at) < 0)
 		return -1;
-	}
 	if (doc_vnode_check_guest(vnode, checks->err) < 0) {
 		vn_error_prefix_path(checks->err, at);
 		return -1;

@@ -42,6 +42,7 @@ struct doc_vnode {
 	struct doc_login login;
 	struct field_array files;	/* struct doc_file */
 	bool inject;			/* whether anything is written into it; preset true */
+	struct field_array extras;	/* `disks`: struct doc_extra */
 };
 
 struct doc_member {

@@ -79,7 +79,12 @@ const struct object_field object_fields[] = {
 	{ "vnode", "interfaces", "interface[]", "its interfaces" },
 	{ "vnode", "forwards", "forward[]", "ports of the host that lead to it" },
 	{ "vnode", "disk", "vnode_disk", "what its disk is" },
+	{ "vnode", "disks", "extra_disk[]", "its extra disks" },
 
+	{ "extra_disk", "name", "string", "its name" },
+	{ "extra_disk", "size_bytes", "integer", "its size" },
+	{ "extra_disk", "filesystem", "string", "ext4 or none" },
+	{ "extra_disk", "mount", "string?", "where the guest finds it" },
 	{ "vnode_disk", "type", "string", "overlay or reflink" },
 	{ "vnode_disk", "size_bytes", "integer", "its size; 0 = its image's, or none of its own" },
 

@@ -73,6 +73,48 @@ classify_root(const struct local *local, const char *name, struct disk_found *re
 	       && is_ours;
 }
 
+static int list_folder(struct inventory *inventory, const char *path, classify_fn *classify,
+		       struct vn_error *err);
+
+static bool
+classify_extra(const struct local *local, const char *name, struct disk_found *ret)
+{
+	(void)local;
+	ret->kind = DISK_EXTRA;
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	return true;
+}
+
+static bool
+classify_extras(const struct local *local, const char *name, struct disk_found *ret)
+{
+	(void)local;
+	ret->kind = DISK_EXTRA;
+	return read_vmid(name, &ret->vmid);
+}
+
+/* The folder of each vnode, which may be all that is left, and the extra disks in it by their names. */
+static int
+list_extras(struct inventory *inventory, struct vn_error *err)
+{
+	size_t first = inventory->count, end;
+
+	if (list_folder(inventory, inventory->local->extras, classify_extras, err) < 0)
+		return -1;
+	end = inventory->count;
+	for (size_t i = first; i < end; i++) {
+		int64_t vmid = inventory->found[i].vmid;
+		vn_autofree char *path = vn_format("%s/%lld", inventory->local->extras, (long long)vmid);
+		size_t below = inventory->count;
+
+		if (list_folder(inventory, path, classify_extra, err) < 0)
+			return -1;
+		for (; below < inventory->count; below++)
+			inventory->found[below].vmid = vmid;
+	}
+	return 0;
+}
+
 static int
 list_folder(struct inventory *inventory, const char *path, classify_fn *classify,
 	    struct vn_error *err)
@@ -105,7 +147,8 @@ local_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
 	if (list_folder(&inventory, local->images, classify_image, err) < 0
 	    || list_folder(&inventory, local->disks, classify_disk, err) < 0
 	    || list_folder(&inventory, local->trash, classify_trash, err) < 0
-	    || list_folder(&inventory, local->roots, classify_root, err) < 0) {
+	    || list_folder(&inventory, local->roots, classify_root, err) < 0
+	    || list_extras(&inventory, err) < 0) {
 		free(inventory.found);
 		return -1;
 	}

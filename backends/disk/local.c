@@ -16,10 +16,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backends/disk/chain.h"
+#include "backends/disk/extra.h"
 #include "backends/disk/files.h"
 #include "backends/disk/folder.h"
 #include "backends/disk/image.h"
@@ -29,9 +29,6 @@
 #include "backends/disk/trash.h"
 #include "backends/disk/types.h"
 #include "proto/base/mem.h"
-
-#define BUSY_TRIES   50
-#define BUSY_WAIT_NS 10000000
 
 static struct local *
 local_of(struct disk *disk)
@@ -53,6 +50,7 @@ local_close(struct disk *disk)
 	free(local->images);
 	free(local->disks);
 	free(local->trash);
+	free(local->extras);
 	free(local->roots);
 	pthread_mutex_destroy(&local->lock);
 	free(local);
@@ -64,6 +62,7 @@ make_folders(const struct local *local, struct vn_error *err)
 	if (files_make_folder(local->images, 0700, err) < 0
 	    || files_make_folder(local->disks, 0700, err) < 0
 	    || files_make_folder(local->trash, 0700, err) < 0
+	    || files_make_folder(local->extras, 0700, err) < 0
 	    || files_make_folder(local->roots, 0700, err) < 0)
 		return -1;
 	return 0;
@@ -80,6 +79,7 @@ local_open(const struct backend_env *env, struct disk **ret, struct vn_error *er
 	local->images = vn_format("%s/images", env->state_dir);
 	local->disks = vn_format("%s/disks", env->state_dir);
 	local->trash = vn_format("%s/trash", env->state_dir);
+	local->extras = vn_format("%s/extra", env->state_dir);
 	local->roots = vn_format("%s/root", env->run_dir);
 	local->workshop = -1;
 	pthread_mutex_init(&local->lock, NULL);
@@ -150,22 +150,6 @@ local_is_mounted(const struct local *local, const char *path, bool *ret,
 	return 0;
 }
 
-/*
- * A container that starts elsewhere holds its copy of every mount for an instant, and so does a process
- * between its fork and its exec: what is busy is tried again for a while before anybody is blamed.
- */
-static int
-unmount_patiently(const char *path)
-{
-	int result = umount2(path, UMOUNT_NOFOLLOW);
-
-	for (int i = 0; i < BUSY_TRIES && result < 0 && errno == EBUSY; i++) {
-		nanosleep(&(struct timespec){ .tv_nsec = BUSY_WAIT_NS }, NULL);
-		result = umount2(path, UMOUNT_NOFOLLOW);
-	}
-	return result;
-}
-
 /* Unmounts what is ours at `path` and removes the folder. Nothing there is fine. */
 static int
 unmount_root(const struct local *local, const char *path, struct vn_error *err)
@@ -177,7 +161,9 @@ unmount_root(const struct local *local, const char *path, struct vn_error *err)
 			return -1;
 		if (!is_ours)
 			break;
-		if (unmount_patiently(path) == 0)
+		if (extras_unmount(local, path, err) < 0)
+			return -1;
+		if (mounts_unmount(path) == 0)
 			continue;	/* and look whether another was below it */
 		if (errno == EBUSY)
 			return vn_fail(err, VN_E_BUSY, "%s is in use: end the processes that work "
@@ -297,7 +283,9 @@ local_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error *
 
 	if (local_check_unmounted(local, spec, err) < 0)
 		return -1;
-	return folder_destroy(local, spec, err);
+	if (folder_destroy(local, spec, err) < 0)
+		return -1;
+	return extras_remove(local, spec, err);
 }
 
 static int
@@ -324,6 +312,7 @@ local_mount(struct disk *disk, const struct disk_spec *spec, char *path, struct 
 	vn_autofree char *folder = folder_path(local, spec->vmid);
 	vn_autofree char *target = root_path(local, spec->vmid);
 	bool is_there, is_ours, is_foreign;
+	struct vn_error ignored;
 
 	if (folder_check(folder, spec, spec->image_sha256, &is_there, err) < 0
 	    || local_is_mounted(local, target, &is_ours, &is_foreign, err) < 0)
@@ -335,6 +324,11 @@ local_mount(struct disk *disk, const struct disk_spec *spec, char *path, struct 
 			       "unmount it", target);
 	if (!is_ours && attach_root(local, spec, folder, target, err) < 0)
 		return -1;
+	if (extras_mount(local, spec, target, err) < 0) {
+		if (!is_ours)
+			unmount_root(local, target, &ignored);
+		return -1;
+	}
 	snprintf(path, PATH_MAX, "%s", target);
 	return 0;
 }
@@ -414,6 +408,9 @@ const struct disk_ops disk_local = {
 	.create = local_create,
 	.renew = local_renew,
 	.destroy = local_destroy,
+	.extra_check = extra_check,
+	.extras_up = extras_up,
+	.extras_keep = extras_keep,
 	.mount = local_mount,
 	.unmount = local_unmount,
 	.inject = local_inject,

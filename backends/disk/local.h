@@ -13,7 +13,7 @@ struct local {
 	/* set at open and only read then */
 	struct disk base;
 	const struct backend_env *env;		/* borrowed */
-	char *images, *disks, *trash;		/* <state_dir>/…; only root may enter */
+	char *images, *disks, *extras, *trash;	/* <state_dir>/…; only root may enter */
 	char *roots;				/* <run_dir>/root; only root may enter */
 	int workshop;				/* mount namespace to assemble overlays in, or -1 */
 	struct vn_error workshop_err;		/* why there is none */
@@ -21,6 +21,7 @@ struct local {
 	/* under lock */
 	pthread_mutex_t lock;
 	struct vn_error lacks[DISK_TYPES];	/* why there are no disks of a type; VN_OK */
+	struct vn_error lacks_extras;		/* why there are no extra disks; VN_OK */
 };
 
 /* disk_ops.missing. */

@@ -20,3 +20,16 @@ int mounts_at(const char *path, struct mounted *ret, struct vn_error *err);
  * the list of all mounts, which grows with the vnodes.
  */
 int mounts_root_at(const char *path, struct mounted *ret, struct vn_error *err);
+
+/*
+ * Unmounts what is on top at `path`: 0, or -1 with errno. What is busy is tried again for half a second.
+ */
+int mounts_unmount(const char *path);
+
+/*
+ * Paths of all mounts below the folder `path`, in the order in which they were made; in the arena.
+ *
+ * Returns: their count, or -1 with err.
+ */
+struct vn_arena;
+long mounts_below(const char *path, struct vn_arena *arena, char ***ret, struct vn_error *err);

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "backends/disk/extra.h"
 #include "proto/base/mem.h"
 
 static const struct disk_type_ops *const types[DISK_TYPES] = {
@@ -31,9 +32,21 @@ types_open_root(const struct local *local, const char *folder, const struct disk
 	return type->open_root(local, folder, spec, ret_fd, err);
 }
 
+static void
+probe_extras(struct local *local)
+{
+	struct vn_error why = { 0 };
+
+	extra_probe(&why);
+	pthread_mutex_lock(&local->lock);
+	local->lacks_extras = why;
+	pthread_mutex_unlock(&local->lock);
+}
+
 void
 types_probe(struct local *local)
 {
+	probe_extras(local);
 	for (int i = 0; i < DISK_TYPES; i++) {
 		struct vn_error why = { 0 };
 

@@ -30,7 +30,7 @@ const struct disk_type_ops *types_get(int type);
 int types_open_root(const struct local *local, const char *folder, const struct disk_spec *spec, int *ret_fd,
 		    struct vn_error *err);
 
-/* Probes every type; the verdicts are kept in `local`. */
+/* Probes every type, and extra disks; the verdicts are kept in `local`. */
 void types_probe(struct local *local);
 
 /* disk_ops.type_check. */

@@ -197,6 +197,18 @@ describe_disks(const struct world *world)
 }
 
 static json_t *
+describe_extras(const struct world *world)
+{
+	json_t *section = json_object();
+
+	vn_list_each(struct vextra, extra, &world->extras, link)
+		put(section, vn_format("%lld/%s", (long long)extra->vmid, extra->name),
+		    json_pack("{s:I, s:s, s:b}", "size", (json_int_t)extra->size_bytes, "filesystem",
+			      disk_filesystem_words[extra->filesystem], "mounted", extra->is_mounted));
+	return section;
+}
+
+static json_t *
 describe_trash(const struct world *world)
 {
 	json_t *section = json_object();
@@ -226,6 +238,7 @@ world_describe(struct world *world)
 	pthread_mutex_lock(&world->lock);
 	json_object_set_new(all, "bridges", describe_bridges(world));
 	json_object_set_new(all, "disks", describe_disks(world));
+	json_object_set_new(all, "extras", describe_extras(world));
 	json_object_set_new(all, "forwards", describe_rules(&world->rules));
 	json_object_set_new(all, "guests", describe_guests(world));
 	json_object_set_new(all, "host", describe_host(world));

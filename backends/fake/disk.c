@@ -64,6 +64,7 @@ fake_host_down(struct disk *self, struct vn_error *err)
 		return -1;
 	vn_list_each(struct vdisk, disk, &call.world->disks, link)
 		free(vn_take_ptr(&disk->mount));
+	fake_extras_unmount(call.world, 0);
 	call.world->disk_is_up = false;
 	return call_end(&call, 0, err);
 }
@@ -184,12 +185,13 @@ destroy(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 		return wrong_order(call, err, "disk %s is mounted", name);
 	if (guest_by_vmid(call->world, spec->vmid))
 		return wrong_order(call, err, "vnode %s is still running", name);
-	if (!disk)
-		return 0;
-	disk_free(disk);
-	if (call->is_amid)
+	if (disk)
+		disk_free(disk);
+	if (disk && call->is_amid) {
 		word_add(&call->world->trash, "disk", name);
-	return 0;
+		return 0;
+	}
+	return fake_extras_drop(call, &(struct disk_spec){ .vmid = spec->vmid, .uuid = spec->uuid }, err);
 }
 
 static int
@@ -217,6 +219,8 @@ mount(struct call *call, const struct disk_spec *spec, const char *path, struct 
 	if (strcmp(disk->image, spec->image_sha256) != 0 || disk->type != spec->type)
 		return wrong_order(call, err, "disk %lld is on another image, or of another type",
 				   (long long)spec->vmid);
+	if (fake_extras_mount(call, spec, err) < 0)
+		return -1;
 	if (!disk->mount)
 		disk->mount = vn_strdup(path);
 	return 0;
@@ -246,8 +250,10 @@ fake_unmount(struct disk *self, const struct disk_spec *spec, struct vn_error *e
 	if (call_begin(&call, fake_disk_handle(self), "disk.unmount", spec->vmid, CALL_CHANGES, err) < 0)
 		return -1;
 	disk = disk_find(call.world, spec->vmid);
-	if (disk && (!spec->uuid || strcmp(disk->uuid, spec->uuid) == 0))
+	if (disk && (!spec->uuid || strcmp(disk->uuid, spec->uuid) == 0)) {
 		free(vn_take_ptr(&disk->mount));
+		fake_extras_unmount(call.world, spec->vmid);
+	}
 	return call_end(&call, 0, err);
 }
 
@@ -368,6 +374,8 @@ find_all(struct world *world, struct findings *found)
 			find(found, &(struct disk_found){ .kind = DISK_MOUNT, .vmid = disk->vmid },
 			     "");
 	}
+	vn_list_each(struct vextra, extra, &world->extras, link)
+		find(found, &(struct disk_found){ .kind = DISK_EXTRA, .vmid = extra->vmid }, extra->name);
 	vn_list_each(struct word, trash, &world->trash, link)
 		find(found, &(struct disk_found){ .kind = DISK_TRASH }, trash->text);
 }
@@ -420,6 +428,9 @@ const struct disk_ops disk_fake = {
 	.create = fake_create,
 	.renew = fake_renew,
 	.destroy = fake_destroy,
+	.extra_check = fake_extra_check,
+	.extras_up = fake_extras_up,
+	.extras_keep = fake_extras_keep,
 	.mount = fake_mount,
 	.unmount = fake_unmount,
 	.inject = fake_inject,

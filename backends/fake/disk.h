@@ -21,6 +21,14 @@ int fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct
 int fake_capture(struct disk *self, const struct disk_spec *spec, const struct capture_spec *what,
 		 const bool *cancelled, struct capture_facts *ret, struct vn_error *err);
 
+/* extra.c: ops, and what other ops do to extra disks. vmid 0: of all vnodes. */
+int fake_extra_check(struct disk *self, int filesystem, struct vn_error *err);
+int fake_extras_up(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+int fake_extras_keep(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+int fake_extras_drop(struct call *call, const struct disk_spec *spec, struct vn_error *err);
+int fake_extras_mount(struct call *call, const struct disk_spec *spec, struct vn_error *err);
+void fake_extras_unmount(struct world *world, int64_t vmid);
+
 /* disk_image.c: ops, and what image_check does inside of a call. */
 int fake_image_unpack(struct disk *self, const struct image_spec *spec,
 		      const struct unpack_limits *limits, const bool *cancelled,

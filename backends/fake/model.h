@@ -101,6 +101,15 @@ struct vdisk {
 	struct vn_list files;
 };
 
+struct vextra {				/* an extra disk */
+	struct vn_list link;
+	int64_t vmid;
+	char *uuid, *name;
+	uint64_t size_bytes;
+	int filesystem;
+	bool is_mounted;
+};
+
 struct word {				/* trash, foreign things, what is missing */
 	struct vn_list link;
 	char *kind;
@@ -150,7 +159,7 @@ struct world {
 
 	struct vn_list bridges, namespaces, ports, rules, reservations;
 	struct vn_list guests, pasts, watches, execs, consoles, fetches;
-	struct vn_list images, disks, trash;
+	struct vn_list images, disks, extras, trash;
 	struct vn_list foreign, lacks, urls;
 	struct vn_cidr *routes;		/* of the host, foreign */
 	size_t n_routes;
@@ -258,6 +267,7 @@ void port_free(struct port *port);
 void guest_free(struct guest *guest);
 void disk_free(struct vdisk *disk);
 void injected_free(struct injected *file);
+void extra_free(struct vextra *extra);
 void fake_image_free(struct image *image);
 void word_free(struct word *word);
 void url_free(struct url *url);

@@ -189,6 +189,15 @@ injected_free(struct injected *file)
 }
 
 void
+extra_free(struct vextra *extra)
+{
+	vn_list_remove(&extra->link);
+	free(extra->uuid);
+	free(extra->name);
+	free(extra);
+}
+
+void
 disk_free(struct vdisk *disk)
 {
 	vn_list_each_safe(struct injected, file, &disk->files, link)

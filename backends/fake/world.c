@@ -12,7 +12,7 @@ init_lists(struct world *world)
 		&world->bridges, &world->namespaces, &world->ports, &world->rules,
 		&world->reservations, &world->guests, &world->pasts, &world->watches,
 		&world->execs, &world->consoles, &world->fetches, &world->images,
-		&world->disks, &world->trash, &world->foreign,
+		&world->disks, &world->extras, &world->trash, &world->foreign,
 		&world->lacks, &world->urls, &world->handles, &world->messages, &world->faults,
 		&world->delays,
 	};
@@ -56,6 +56,8 @@ clear_running(struct world *world)
 		free(disk->mount);
 		disk->mount = NULL;
 	}
+	vn_list_each(struct vextra, extra, &world->extras, link)
+		extra->is_mounted = false;
 	world->net_is_up = world->disk_is_up = false;
 }
 
@@ -68,6 +70,8 @@ clear_lasting(struct world *world)
 		fake_image_free(image);
 	vn_list_each_safe(struct vdisk, disk, &world->disks, link)
 		disk_free(disk);
+	vn_list_each_safe(struct vextra, extra, &world->extras, link)
+		extra_free(extra);
 	vn_list_each_safe(struct word, trash, &world->trash, link)
 		word_free(trash);
 	vn_list_each_safe(struct word, foreign, &world->foreign, link)

@@ -52,11 +52,11 @@ make_folder(const char *dir, struct vn_error *err)
 	return 0;
 }
 
-/* A mount of the root alone: unmounting the host's, which is done after the start, leaves it. */
+/* A copy of the root and of what is mounted in it: unmounting the host's, which is done after the start, leaves it. */
 static int
 open_root(const char *root, int *ret_fd, struct vn_error *err)
 {
-	*ret_fd = open_tree(AT_FDCWD, root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	*ret_fd = open_tree(AT_FDCWD, root, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	return *ret_fd < 0 ? vn_fail_errno(err, errno, "open the root file system %s", root) : 0;
 }
 

@@ -8,6 +8,8 @@ const char *const disk_type_words[] = {
 	[DISK_OVERLAY] = "overlay", [DISK_REFLINK] = "reflink", [DISK_TYPES] = NULL
 };
 
+const char *const disk_filesystem_words[] = { [DISK_EXT4] = "ext4", [DISK_NO_FILESYSTEM] = "none", NULL };
+
 /* of_archive, of_disk, has_size, has_changes */
 const struct disk_traits disk_traits[DISK_TYPES] = {
 	[DISK_OVERLAY]  = { true,  false, false, true  },

@@ -17,5 +17,10 @@ struct disk_traits {
 
 extern const struct disk_traits disk_traits[DISK_TYPES];
 
+/* What is made on an extra disk. */
+enum disk_filesystem { DISK_EXT4, DISK_NO_FILESYSTEM };
+
+extern const char *const disk_filesystem_words[];	/* ext4 none */
+
 /* The type with that word; -1: none. */
 int disk_type_find(const char *word);

@@ -293,6 +293,103 @@ START_TEST(a_disk_that_cannot_be_is_refused_by_its_field)
 }
 END_TEST
 
+static void
+set_extras(json_t *document, json_t *extras)
+{
+	json_object_set_new(at(document, "vnodes", "n1"), "disks", extras);
+}
+
+static json_t *
+extra(const char *size, const char *mount)
+{
+	return json_pack("{ss ss}", "size", size, "mount", mount);
+}
+
+/* The world's extra disks of n1, as JSON: {"VMID/NAME": {...}}; to be released. */
+static json_t *
+extras_of(struct lab *lab)
+{
+	json_t *world = world_describe(lab->world), *extras = json_incref(json_object_get(world, "extras"));
+
+	json_decref(world);
+	return extras;
+}
+
+START_TEST(extra_disks_stay_until_they_may_go)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2), *extras;
+
+	apply(lab, document);
+	set_extras(document, json_pack("{so so}", "data", extra("1GiB", "/data"), "logs", extra("1GiB", "/logs")));
+	apply(lab, document);
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_do(lab, "vnode.reload", "{ss sb}", "vnode", "n1", "wait", 1);
+	extras = extras_of(lab);
+	ck_assert_uint_eq(json_object_size(extras), 2);
+	json_decref(extras);
+	json_object_del(json_object_get(at(document, "vnodes", "n1"), "disks"), "data");
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disks/data", "allow_recreate");
+	extras = extras_of(lab);
+	ck_assert_uint_eq(json_object_size(extras), 2);
+	json_decref(extras);
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", document, "allow_recreate", 1, "wait", 1);
+	ck_assert_str_eq(lab_observed(lab, "n1"), "running");
+	extras = extras_of(lab);
+	ck_assert_uint_eq(json_object_size(extras), 1);
+	ck_assert(json_object_iter(extras) && strstr(json_object_iter_key(json_object_iter(extras)), "/logs"));
+	json_decref(extras);
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_check_quiet(lab, "disks");
+	lab_clean(lab, "disks");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(extra_disks_that_cannot_be_are_refused_by_their_fields)
+{
+	static const struct { const char *size, *mount, *code, *field, *words; } cases[] = {
+		{ "1GiB", "data", "invalid", "/mount", "absolute" },
+		{ "1GiB", "/", "invalid", "/mount", "absolute" },
+		{ "1GiB", "/a//b", "invalid", "/mount", "without" },
+		{ "1GiB", "/a/../b", "invalid", "/mount", "without" },
+		{ "1GiB", "/a/..", "invalid", "/mount", "without" },
+		{ "1GiB", "/./a", "invalid", "/mount", "without" },
+		{ "1GiB", "/a\nb", "invalid", "/mount", "control" },
+		{ "1GiB", "/proc/data", "invalid", "/mount", "guest's own" },
+		{ "1GiB", "/run", "invalid", "/mount", "guest's own" },
+		{ "1KiB", "/data", "invalid", "/size", "1MiB" },
+		{ "1048577B", "/data", "invalid", "/size", "multiple" },
+	};
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	for (size_t i = 0; i < VN_COUNT(cases); i++) {
+		vn_autofree char *path = vn_format("/document/vnodes/n1/disks/data%s", cases[i].field);
+
+		set_extras(document, json_pack("{so}", "data", extra(cases[i].size, cases[i].mount)));
+		refuses(lab, document, cases[i].code, path, cases[i].words);
+	}
+	set_extras(document, json_pack("{s{ss ss}}", "data", "size", "1GiB", "filesystem", "none"));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disks/data/filesystem", "container");
+	set_extras(document, json_pack("{s{ss}}", "data", "size", "1GiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disks/data/mount", "mount point");
+	set_extras(document, json_pack("{so so}", "a", extra("1GiB", "/data"), "b", extra("1GiB", "/data")));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disks/b/mount", "already");
+	set_extras(document, json_pack("{so}", "data", extra("1GiB", "/data")));
+	apply(lab, document);
+	set_extras(document, json_pack("{so}", "data", extra("512MiB", "/data")));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disks/data/size", "grow");
+	world_lacks(lab->world, "disk", "there is no loop device");
+	set_extras(document, json_pack("{so so}", "data", extra("1GiB", "/data"), "new", extra("1GiB", "/new")));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disks/new", "loop");
+	lab_check_quiet(lab, "disks");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(vnodes_and_members_come_and_go)
 {
 	struct lab *lab = lab_new();
@@ -618,7 +715,8 @@ main(void)
 		a_live_change_leaves_the_guest_running,
 		a_restart_change_restarts_only_that_guest,
 		an_image_changes_only_with_leave, a_type_of_disk_changes_only_with_leave,
-		a_disk_that_cannot_be_is_refused_by_its_field,
+		a_disk_that_cannot_be_is_refused_by_its_field, extra_disks_stay_until_they_may_go,
+		extra_disks_that_cannot_be_are_refused_by_their_fields,
 		vnodes_and_members_come_and_go,
 		interface_names_stay_for_ever,
 		what_cannot_be_is_refused_with_its_place_and_changes_nothing,

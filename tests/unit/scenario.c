@@ -12,6 +12,8 @@
 	"\"side\":{\"members\":{\"b\":{\"address\":\"10.2.0.2/24\"}}}}}"
 #define A_MEMBER "\"a\":{\"address\":[\"10.1.0.1/24\",\"fd01::1/64\"]},"
 #define APPLY PAIR("", A_MEMBER, "") "}"
+#define DISKS "\"disks\":{\"data\":{\"size\":\"1GiB\",\"mount\":\"/data\"}," \
+	"\"logs\":{\"size\":\"1GiB\",\"mount\":\"/logs\"}}"
 #define EMPTY "{\"document\":{\"topology\":\"pair\",\"dns\":[\"192.0.2.1\"],\"vnodes\":{" \
 	"\"b\":{\"vcpus\":1}},\"lans\":{\"side\":{\"members\":{\"b\":{\"address\":" \
 	"\"10.2.0.2/24\"}}}}},\"prune\":true}"
@@ -96,6 +98,25 @@ pair(struct lab *lab)
 {
 	ask(lab, "topology.apply", APPLY);
 	ck_assert_str_eq(lab_observed(lab, "pair/a"), "running");
+}
+
+static void
+stopped_with_disks(struct lab *lab)
+{
+	ask(lab, "vnode.create", "{\"name\":\"a\"," DISKS "}");
+}
+
+static void
+mounted_with_disks(struct lab *lab)
+{
+	stopped_with_disks(lab);
+	ask(lab, "vnode.mount", "{\"vnode\":\"a\"}");
+}
+
+static void
+pair_with_disks(struct lab *lab)
+{
+	ask(lab, "topology.apply", PAIR("," DISKS, A_MEMBER, "") "}");
 }
 
 static void
@@ -195,6 +216,11 @@ const struct scenario scenarios[] = {
 	{ "create privileged", NULL, "vnode.create", "{\"name\":\"a\",\"privileged\":true,"
 	  "\"control\":false}", WHOLE },
 	{ "create reflink", NULL, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"reflink\"}}", WHOLE },
+	{ "create with disks", NULL, "vnode.create", "{\"name\":\"a\"," DISKS "}", WHOLE },
+	{ "boot with disks", stopped_with_disks, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
+	{ "reload with disks", stopped_with_disks, "vnode.reload", "{\"vnode\":\"a\"}", FORWARD },
+	{ "destroy with disks", mounted_with_disks, "vnode.destroy", "{\"vnode\":\"a\"}", FORWARD },
+	{ "set disks", running, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{" DISKS "}}", WHOLE },
 	{ "boot", stopped, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
 	{ "boot failed", failed, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
 	{ "halt", running, "vnode.halt", "{\"vnode\":\"a\"}", FORWARD },
@@ -259,6 +285,9 @@ const struct scenario scenarios[] = {
 	  A_MEMBER, "") ",\"allow_recreate\":true}", FORWARD },
 	{ "apply disk said", pair, "topology.apply", PAIR(",\"disk\":{\"type\":\"overlay\"}", A_MEMBER,
 	  "") "}", WHOLE },
+	{ "apply disks", pair, "topology.apply", PAIR("," DISKS, A_MEMBER, "") "}", WHOLE },
+	{ "apply disks gone", pair_with_disks, "topology.apply", PAIR(",\"vcpus\":1,\"disks\":{\"data\":{\"size\":"
+	  "\"2GiB\",\"mount\":\"/srv\"}}", A_MEMBER, "") ",\"allow_recreate\":true}", FORWARD },
 	{ "apply prune", pair, "topology.apply", EMPTY, FORWARD },
 	{ "apply boots", pair_halted, "topology.apply", PAIR(",\"pids\":99", A_MEMBER, "") "}",
 	  FORWARD },

@@ -64,8 +64,8 @@ mounts_prepare(struct init *init, const char **ret_what)
 	*ret_what = "mount the guest's root";
 	if (mkdir(ROOT, 0755) < 0 || attach(WIRE_FD_ROOT, ROOT) < 0)
 		return -1;
-	/* Set here, it is locked for the guest: no device node of an image is ever one. */
-	return mount_setattr(AT_FDCWD, ROOT, 0, &devices, sizeof(devices));
+	/* With the extra disks that are mounted in it. Set here, it is locked for the guest: no device node of an image is ever one. */
+	return mount_setattr(AT_FDCWD, ROOT, AT_RECURSIVE, &devices, sizeof(devices));
 }
 
 /* The six harmless nodes, from libvirt's /dev: a user namespace cannot make any. */
@@ -154,7 +154,7 @@ mounts_enter(const struct init *init, int *ret_devpts, const char **ret_what)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -1;
 	/* A mount that came with the namespace is locked in place; a copy of it is not. */
-	if (mount(ROOT, ROOT, NULL, MS_BIND, NULL) < 0 || chdir(ROOT) < 0)
+	if (mount(ROOT, ROOT, NULL, MS_BIND | MS_REC, NULL) < 0 || chdir(ROOT) < 0)
 		return -1;
 	old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (old_root < 0 || syscall(SYS_pivot_root, ".", ".") < 0)

@@ -62,3 +62,68 @@ def case_no_reflink(build):
 		refusal = w.client.refused("topology.plan", document=document(disk={"type": "reflink"}))
 		assert refusal.code == "unsupported", refusal
 		assert refusal.path == "/document/vnodes/n1/disk/type" and "btrfs" in refusal.text, refusal
+
+
+def loops():
+	"""Files that loop devices show, where a world keeps its state."""
+	return [line for line in run("losetup", "-a").splitlines() if "/vnoded/state/extra" in line]
+
+
+DATA = {"data": {"size": "64MiB", "mount": "/srv/data"}, "logs": {"size": "32MiB", "mount": "/var/log"}}
+
+
+def case_extra_disks(build):
+	"""Made, mounted in the guest with its ids, kept over halt, reload, kill and reboot, grown, and gone."""
+	with state_on("ext4") as state, World(build) as w:
+		c = w.client
+		c.change("topology.apply", document=document(disks=DATA))
+		vmid = c.call("vnode.get", vnode="n1")["vmid"]
+		assert [disk["name"] for disk in c.call("vnode.get", vnode="n1")["disks"]] == ["data", "logs"]
+		assert c.output("n1", "stat -c %u:%g:%a /srv/data").strip() == "0:0:755"
+		assert "ext4" in c.output("n1", "grep ' /srv/data ' /proc/mounts")
+		c.output("n1", "echo kept >/srv/data/file; chown 33:34 /srv/data/file; echo gone >/etc/file")
+		assert len(loops()) == 2, loops()
+		assert not [line for line in open("/proc/self/mountinfo") if f"root/{vmid}" in line], "left on the host"
+		assert c.call("host.verify")["differences"] == []
+		w.restart()
+		c = w.client
+		assert c.output("n1", "cat /srv/data/file").strip() == "kept"
+		c.change("vnode.reload", vnode="n1")
+		assert c.output("n1", "cat /srv/data/file; stat -c %u:%g /srv/data/file; ls /etc/file 2>&1 | tail -c 10").split()[:2] == ["kept", "33:34"]
+		c.change("vnode.halt", vnode="n1")
+		assert loops() == [], "a halted vnode holds loop devices"
+		c.change("vnode.mount", vnode="n1")
+		with open(f"{w.daemon.run_dir}/root/{vmid}/srv/data/file") as file:
+			assert file.read() == "kept\n"
+		c.change("vnode.unmount", vnode="n1")
+		c.change("vnode.boot", vnode="n1")
+
+		larger = {"data": {"size": "128MiB", "mount": "/srv/data"}, "logs": DATA["logs"]}
+		before = int(c.output("n1", "stat -f -c %b /srv/data"))
+		c.change("topology.apply", document=document(disks=larger))
+		assert int(c.output("n1", "stat -f -c %b /srv/data")) > before * 3 // 2
+		assert c.output("n1", "cat /srv/data/file").strip() == "kept"
+		fewer = document(disks={"data": larger["data"]})
+		assert c.refused("topology.apply", document=fewer).path == "/document/vnodes/n1/disks/logs"
+		c.change("topology.apply", document=fewer, allow_recreate=True)
+		assert c.call("topology.plan", document=fewer)["actions"] == []
+		assert sorted(os.listdir(f"{state}/extra/{vmid}")) == [".owner", "data"]
+		assert c.output("n1", "cat /srv/data/file").strip() == "kept"
+		c.change("topology.delete", topology="t")
+		assert os.listdir(f"{state}/extra") == [] and os.listdir(f"{state}/trash") == [] and loops() == []
+
+
+def case_extra_disks_of_nobody(build):
+	"""What a crash left without a row is swept; another vnode's stays."""
+	with state_on("ext4") as state, World(build) as w:
+		c = w.client
+		c.change("topology.apply", document=document(disks=DATA))
+		vmid = c.call("vnode.get", vnode="n1")["vmid"]
+		w.daemon.kill()
+		os.makedirs(f"{state}/extra/{vmid + 100}")
+		for path in f"{state}/extra/{vmid + 100}/lost", f"{state}/extra/{vmid}/lost", f"{state}/extra/{vmid}/.new-half":
+			open(path, "w").close()
+		w.reconnect()
+		assert os.listdir(f"{state}/extra") == [str(vmid)]
+		assert sorted(os.listdir(f"{state}/extra/{vmid}")) == [".owner", "data", "logs"]
+		assert w.client.output("n1", "echo >/srv/data/x && ls /srv/data/x").strip() == "/srv/data/x"
