@@ -64,6 +64,7 @@ struct backend_env {
 	bool control_isolation;		/* vnodes reach each other over the control network by forwards only */
 	const struct vn_cidr *nat_except;	/* networks to which vnodes go with their own address */
 	size_t n_nat_except;
+	const char *lvm_group, *lvm_pool;	/* where disks of type lvm-thin are; NULL: nowhere */
 };
 
 /* ---- a vnode's pinned namespaces ------------------------------------------------------------- */
@@ -563,14 +564,15 @@ struct disk_extra {			/* a disk beside a vnode's root: <state_dir>/extra/<vmid>/
  * Images are unpacked once, to <state_dir>/images/<sha256>/root (a disk image: put to …/disk) with the
  * finished marker <state_dir>/images/<sha256>/finished, written and synced last. An image may be a layer
  * on another one, its base, which its marker names. A vnode's disk is
- * <state_dir>/disks/<vmid>/ (overlay: upper, work; reflink: root); its mounted root is
- * <run_dir>/root/<vmid>.
+ * <state_dir>/disks/<vmid>/ (overlay: upper, work; reflink: root; qcow2: disk.qcow2;
+ * lvm-thin: volume, which names it); its mounted root is <run_dir>/root/<vmid>.
  */
 struct disk_spec {
 	int64_t vmid;
 	const char *uuid;		/* NULL, for destroy and unmount: whoever's it was */
 	const char *image_sha256;
 	int type;			/* enum disk_type; unused by destroy and unmount */
+	uint64_t size_bytes;		/* of a type that knows one; 0: its image's */
 	const char *userns;		/* as in ns_ref: NULL = privileged, ids not shifted */
 	uint32_t idmap_base;
 	const struct disk_extra *extras;	/* for extras_up, extras_keep and mount */
@@ -694,6 +696,11 @@ struct disk_ops {
 	 * first and takes the old one's place at once: a failure leaves the old one.
 	 */
 	int (*renew)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
+	/*
+	 * Makes the disk at least spec->size_bytes large; it is not in use. VN_E_UNSUPPORTED: of a type that
+	 * knows no size.
+	 */
+	int (*grow)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/* Renames the disk into the trash (atomic: the commit point), then deletes it; so extra disks. */
 	int (*destroy)(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 	/* loop: VN_E_UNSUPPORTED where this host cannot have extra disks of that kind. Known after host_up. */

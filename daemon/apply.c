@@ -306,7 +306,7 @@ drop_extras(struct job *job, json_t *item, struct vn_error *err)
 	struct vnode *vnode = item_vnode(job, item);
 	json_t *spec = json_object_get(item, "spec");
 
-	if (!vnode || json_equal(vnode->spec_json, spec))
+	if (!vnode || (json_equal(vnode->spec_json, spec) && !vnode->runtime.surplus))
 		return 0;		/* done before a restart */
 	return spawn(job, &verb_vnode_set, &vnode->lock, change_params(vnode, spec, NULL), err);
 }

@@ -28,6 +28,7 @@ struct change {
 	struct vn_arena arena;
 	json_t *members;		/* borrowed from the job; NULL: unchanged */
 	bool was_running, restart, network_stood, reroutes;
+	bool drops;			/* extra disks that its spec no longer names go, last of all */
 	struct forward_spec *gone, *come;	/* forwards that go and that come */
 	size_t n_gone, n_come;
 	struct disk_spec extras_before, extras_after;	/* nothing but the extra disks */
@@ -106,6 +107,25 @@ extras_of(struct change *change, const struct vnode *vnode, const struct doc_vno
 				   .n_extras = spec->extras.count };
 }
 
+static bool
+names_extra(const struct disk_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->n_extras; i++)
+		if (strcmp(spec->extras[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether `from` names extra disks that `to` does not. */
+static bool
+has_others(const struct disk_spec *from, const struct disk_spec *to)
+{
+	for (size_t i = 0; i < from->n_extras; i++)
+		if (!names_extra(to, from->extras[i].name))
+			return true;
+	return false;
+}
+
 /* What the job must know of the state before, kept in its journal. */
 static void
 note_before(struct job *job, const struct vnode *vnode)
@@ -114,6 +134,7 @@ note_before(struct job *job, const struct vnode *vnode)
 		return;
 	job_note(job, "before", json_incref(vnode->spec_json));
 	job_note(job, "members_before", members_export(vnode));
+	job_note(job, "surplus_before", json_boolean(vnode->runtime.surplus));
 	job_note(job, "was_running", json_boolean(vnode->observed == VNODE_RUNNING));
 }
 
@@ -177,6 +198,7 @@ load_set(struct job *job, struct vn_error *err)
 	split_forwards(change, vnode);
 	change->extras_before = extras_of(change, vnode, &change->before);
 	change->extras_after = extras_of(change, vnode, &change->after);
+	change->drops = vnode->runtime.surplus || has_others(&change->extras_before, &change->extras_after);
 	if (job->resumed)
 		hold_both(job, change);
 	change->cut = choose_others(change, vnode, change->members, &change->n_cut);
@@ -309,26 +331,14 @@ step_make_disks(struct job *job, void *ctx, struct vn_error *err)
 	return disk->ops->extras_up(disk, &change->extras_after, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
-static bool
-names_extra(const struct disk_spec *spec, const char *name)
-{
-	for (size_t i = 0; i < spec->n_extras; i++)
-		if (strcmp(spec->extras[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* Removes the extra disks that `from` names and `to` does not. */
 static enum verdict
-drop_disks(struct change *change, const struct disk_spec *from, const struct disk_spec *to,
-	   struct vn_error *err)
+keep_disks(struct change *change, bool needed, const struct disk_spec *spec, struct vn_error *err)
 {
 	struct disk *disk = change->task.disk;
 
-	for (size_t i = 0; i < from->n_extras; i++)
-		if (!names_extra(to, from->extras[i].name))
-			return disk->ops->extras_keep(disk, to, err) < 0 ? STEP_FAILED : STEP_DONE;
-	return STEP_DONE;
+	if (!needed)
+		return STEP_DONE;
+	return disk->ops->extras_keep(disk, spec, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static enum verdict
@@ -337,7 +347,8 @@ undo_make_disks(struct job *job, void *ctx, struct vn_error *err)
 	struct change *change = ctx;
 
 	(void)job;
-	return drop_disks(change, &change->extras_after, &change->extras_before, err);
+	return keep_disks(change, has_others(&change->extras_after, &change->extras_before),
+			  &change->extras_before, err);
 }
 
 /* Past the commit point: what is removed here cannot come back. */
@@ -347,7 +358,20 @@ step_drop_disks(struct job *job, void *ctx, struct vn_error *err)
 	struct change *change = ctx;
 
 	(void)job;
-	return drop_disks(change, &change->extras_before, &change->extras_after, err);
+	return keep_disks(change, change->drops, &change->extras_after, err);
+}
+
+/* What has grown stays so if the rest fails: it does no harm, and nothing can make it smaller. */
+static enum verdict
+step_grow(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct change *change = ctx;
+	struct task *task = &change->task;
+
+	(void)job;
+	if (change->after.disk.size_bytes <= change->before.disk.size_bytes)
+		return STEP_DONE;
+	return task->disk->ops->grow(task->disk, &task->disk_spec, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 /* The task speaks of the old spec; from here on it is to speak of the new one. */
@@ -383,6 +407,8 @@ step_adopt(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct change *change = ctx;
 
+	/* With the spec in one commit: if dropping fails, the next apply knows. */
+	job_vnode(job)->runtime.surplus |= change->drops;
 	return adopt(job, change, &change->after, change->members, err);
 }
 
@@ -391,6 +417,7 @@ undo_adopt(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct change *change = ctx;
 
+	job_vnode(job)->runtime.surplus = json_is_true(json_object_get(job->data, "surplus_before"));
 	return adopt(job, change, &change->before, json_object_get(job->data, "members_before"), err);
 }
 
@@ -496,6 +523,7 @@ static const struct step set_steps[] = {
 	{ "make_disks",      ON_WORKER, LANE_DISK,    step_make_disks,      undo_make_disks },
 	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
 	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
+	{ "grow_disk",       ON_WORKER, LANE_DISK,    step_grow,            NULL },
 	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           undo_ports },
 	{ "routes",          ON_WORKER, LANE_NET,     step_reroute,         NULL },
 	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          NULL },
@@ -546,6 +574,10 @@ ended_set(struct job *job, void *ctx)
 	if (change->n_come || change->n_gone)
 		settle_reservations(vnode, change, done ? &change->before : &change->after,
 				    job->resumed);
+	if (job->err.code == VN_OK && vnode->runtime.surplus) {
+		vnode->runtime.surplus = false;
+		vnode_record(vnode);
+	}
 	if (done) {
 		job->result = vnode_object(vnode);
 	} else if (json_object_get(job->data, "undo_failed")) {

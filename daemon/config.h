@@ -26,6 +26,7 @@ struct config {
 	const char *default_backend;	/* "lxc" */
 	const char *default_image;	/* NULL: none */
 	const char *disk;		/* a word of disk_type_words: "overlay" */
+	const char *lvm_group, *lvm_pool;	/* of disks of type lvm-thin; NULL: none */
 	const char *log_level;		/* error warning info debug */
 	int64_t event_keep;		/* 100,000 */
 	int64_t job_keep;		/* ended jobs kept: 10,000 */

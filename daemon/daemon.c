@@ -199,7 +199,8 @@ fill_env(struct daemon *daemon, struct vn_error *err)
 		.instance = daemon->instance, .state_dir = config->state_dir,
 		.run_dir = config->run_dir, .libexec_dir = config->libexec_dir,
 		.libvirt_uri = config->libvirt_uri, .fabric = config->fabric,
-		.nft_table = config->nft_table, .control_isolation = config->control_isolation };
+		.nft_table = config->nft_table,
+		.lvm_group = config->lvm_group, .lvm_pool = config->lvm_pool, .control_isolation = config->control_isolation };
 	choose_exceptions(daemon);
 	return choose_networks(daemon, err);
 }

@@ -186,6 +186,7 @@ static enum verdict
 step_tell(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct host_task *task = ctx;
+	const struct config *config = &job->daemon->config;
 	struct disk *disk = job->daemon->disk;
 	struct vn_error why;
 	json_t *sentence;
@@ -193,8 +194,10 @@ step_tell(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)err;
 	/* Of the other types host.info says which there are, and a plan why one is not. */
-	if (disk->ops->type_check(disk, disk_type_find(job->daemon->config.disk), &why) < 0)
-		json_array_append_new(task->missing, json_string(why.text));
+	for (int type = 0; type < DISK_TYPES; type++)
+		if ((type == disk_type_find(config->disk) || (type == DISK_LVM_THIN && config->lvm_group)) &&
+		    disk->ops->type_check(disk, type, &why) < 0)
+			json_array_append_new(task->missing, json_string(why.text));
 	json_decref(job->daemon->missing);
 	job->daemon->missing = json_incref(task->missing);
 	json_array_foreach(task->missing, i, sentence)

@@ -61,6 +61,7 @@ struct vnode_runtime {
 	struct guest_id id;
 	char boot_id[VN_UUID_TEXT];	/* machine boot in which `id` and `network` hold */
 	bool network;			/* namespaces and ports were made */
+	bool surplus;			/* extra disks may be there that its spec no longer names */
 	char injected[65];		/* digest of the files last written into the guest; "" none */
 	unsigned mounts;		/* calls of vnode.mount that no vnode.unmount has taken back */
 };

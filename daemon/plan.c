@@ -176,6 +176,18 @@ plan_recreate(struct planning *p, json_t *item, json_t *fields)
 	json_decref(change);
 }
 
+/* An apply before this one could not remove what the spec no longer names. */
+static void
+plan_drop(struct planning *p, const char *name, json_t *item)
+{
+	json_t *fields = json_pack("[s]", "disks");
+
+	add_action(p, "change", "vnode", name, change_class_words[CHANGE_LIVE], fields);
+	json_decref(fields);
+	json_array_append_new(list_of(p, "drop"), json_pack("{sO sO}", "vmid", json_object_get(item, "vmid"),
+							    "spec", json_object_get(item, "spec")));
+}
+
 static int
 plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc,
 	    struct vn_error *err)
@@ -202,6 +214,8 @@ plan_change(struct planning *p, struct vnode *vnode, const struct doc_vnode *doc
 	status = refuse_class(p, doc->key, fields, err);
 	if (status == 0)
 		status = refuse_mounted(vnode, class, err);
+	if (status == 0 && class == CHANGE_NONE && vnode->runtime.surplus)
+		plan_drop(p, doc->key, item);
 	if (status == 0 && class != CHANGE_NONE) {
 		add_action(p, "change", "vnode", doc->key, change_class_words[class], fields);
 		if (class == CHANGE_RECREATE)

@@ -102,6 +102,7 @@ step_resolve(struct job *job, void *ctx, struct vn_error *err)
 	vnode->disk_type = vnode_disk_type(job->daemon, &vnode->spec, vnode);
 	vnode_record(vnode);
 	task->disk_spec.type = vnode->disk_type;
+	task->disk_spec.size_bytes = vnode->spec.disk.size_bytes;
 	task->disk_spec.image_sha256 = vn_arena_strdup(&task->arena, image->sha256);
 	return hold_forwards(vnode, task, err) < 0 ? STEP_FAILED : STEP_DONE;
 }

@@ -68,7 +68,7 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	int status;
 
 	(void)job;
-	if (task->files_stand || !task->boot || !task->files.count)
+	if (task->files_stand || !task->boot || !task->files.count || !disk_traits[plain.type].can_mount)
 		return STEP_DONE;
 	plain.userns = NULL;
 	plain.n_extras = 0;

@@ -526,6 +526,14 @@ step_report(struct job *job, void *ctx, struct vn_error *err)
 	struct recover_task *task = ctx;
 
 	(void)err;
+	for (size_t i = 0; i < task->n_trim; i++) {
+		struct vnode *vnode = vnode_by_vmid(job->daemon, task->trim[i].vmid);
+
+		if (!vnode || !vnode->runtime.surplus || vnode->lock.holder)
+			continue;
+		vnode->runtime.surplus = false;
+		vnode_record(vnode);
+	}
 	job->result = json_pack("{sI sI}", "removed", (json_int_t)task->removed, "mended",
 				(json_int_t)task->mended);
 	if (task->removed || task->mended)

@@ -174,6 +174,7 @@ copy_guest(struct task *task, const struct vnode *vnode)
 	task->disk_spec = (struct disk_spec){ .vmid = vnode->vmid, .uuid = task->guest.uuid,
 		.image_sha256 = vn_arena_strdup(arena, vnode->image_sha256),
 		.type = vnode->disk_type < 0 ? DISK_OVERLAY : vnode->disk_type,
+		.size_bytes = vnode->spec.disk.size_bytes,
 		.userns = task->guest.ns.userns, .idmap_base = vnode->idmap_base,
 		.extras = task_extras(arena, &vnode->spec), .n_extras = vnode->spec.extras.count };
 }

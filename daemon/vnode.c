@@ -93,10 +93,11 @@ guest_id_pack(const struct vnode_runtime *runtime)
 {
 	const struct guest_id *id = &runtime->id;
 
-	return json_pack("{sI sI sI sI sI ss sb ss si}", "controller", (json_int_t)id->controller,
+	return json_pack("{sI sI sI sI sI ss sb sb ss si}", "controller", (json_int_t)id->controller,
 			 "init", (json_int_t)id->init, "init_start", (json_int_t)id->init_start,
 			 "guest", (json_int_t)id->guest, "guest_start", (json_int_t)id->guest_start,
 			 "boot_id", runtime->boot_id, "network", runtime->network,
+			 "surplus", runtime->surplus,
 			 "injected", runtime->injected, "mounts", (int)runtime->mounts);
 }
 
@@ -106,18 +107,19 @@ guest_id_unpack(const char *text, struct vnode_runtime *ret)
 	json_t *object = text ? json_loads(text, 0, NULL) : NULL;
 	json_int_t controller = 0, init = 0, init_start = 0, guest = 0, guest_start = 0;
 	const char *boot_id = "", *injected = "";
-	int network = 0, mounts = 0;
+	int network = 0, surplus = 0, mounts = 0;
 
-	json_unpack(object, "{sI sI sI sI sI ss sb ss s?i}", "controller", &controller, "init", &init,
+	json_unpack(object, "{sI sI sI sI sI ss sb s?b ss s?i}", "controller", &controller, "init", &init,
 		    "init_start", &init_start, "guest", &guest, "guest_start", &guest_start,
-		    "boot_id", &boot_id, "network", &network, "injected", &injected, "mounts",
-		    &mounts);
+		    "boot_id", &boot_id, "network", &network, "surplus", &surplus, "injected", &injected,
+		    "mounts", &mounts);
 	ret->id = (struct guest_id){ (pid_t)controller, (pid_t)init, (uint64_t)init_start,
 				     (pid_t)guest, (uint64_t)guest_start };
 	snprintf(ret->boot_id, sizeof(ret->boot_id), "%s", boot_id);
 	snprintf(ret->injected, sizeof(ret->injected), "%s", injected);
 	ret->network = network;
 	ret->mounts = (unsigned)mounts;
+	ret->surplus = surplus;
 	json_decref(object);
 }
 

@@ -29,11 +29,14 @@ check_image(const struct doc_vnode *spec, int type, const struct image *image, s
 	const struct disk_traits *traits = &disk_traits[type];
 
 	if (image->format == IMAGE_DETECT ||
-	    (image->format == IMAGE_TAR ? traits->of_archive : traits->of_disk))
+	    (image->format == IMAGE_TAR ? traits->of_archive : image->format == IMAGE_RAW ? traits->of_raw
+	     : traits->of_qcow2))
 		return 0;
 	return vn_fail_at(err, path_of(spec), VN_E_UNSUPPORTED, "a disk of type '%s' is made from %s, and "
 			  "the image '%s' is %s (%s)", disk_type_words[type],
-			  traits->of_archive ? "an archive of a root file system" : "the disk of a virtual machine",
+			  traits->of_raw && traits->of_archive ? "an archive, or a raw disk"
+			  : traits->of_archive ? "an archive of a root file system"
+			  : "the disk of a virtual machine",
 			  image->name, image->format == IMAGE_TAR ? "an archive" : "a disk",
 			  image_format_words[image->format]);
 }

@@ -85,7 +85,7 @@ const struct object_field object_fields[] = {
 	{ "extra_disk", "size_bytes", "integer", "its size" },
 	{ "extra_disk", "filesystem", "string", "ext4 or none" },
 	{ "extra_disk", "mount", "string?", "where the guest finds it" },
-	{ "vnode_disk", "type", "string", "overlay or reflink" },
+	{ "vnode_disk", "type", "string", "overlay, reflink, qcow2 or lvm-thin" },
 	{ "vnode_disk", "size_bytes", "integer", "its size; 0 = its image's, or none of its own" },
 
 	{ "failure", "code", "string", "what a program branches on" },

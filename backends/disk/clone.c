@@ -28,6 +28,7 @@
 #include "proto/base/mem.h"
 
 #define NAMES_SIZE 65536		/* the kernel's XATTR_LIST_MAX and XATTR_SIZE_MAX */
+#define PIECE_SIZE (256u << 10)
 #define ROOM_EVERY 1024			/* entries between two looks at the room that is left */
 
 struct linked {				/* a file that has several names */
@@ -37,6 +38,7 @@ struct linked {				/* a file that has several names */
 
 struct clone {
 	const char *to_path, *trash;
+	bool shares;
 	int from, to;			/* the roots */
 	dev_t device;
 	char **folders;			/* paths below the root, in the order they were met */
@@ -154,8 +156,31 @@ clear(struct clone *clone, const struct named *entry, struct vn_error *err)
 	return trash_away(clone->trash, path, "layer", err);
 }
 
+/* Holes stay holes. */
 static int
-copy_file(const struct named *entry, struct vn_error *err)
+copy_contents(int from, int to, off_t size, struct vn_error *err)
+{
+	vn_autofree char *piece = vn_alloc(PIECE_SIZE);
+	off_t at = 0, end;
+
+	if (ftruncate(to, size) < 0)
+		return vn_fail_errno(err, errno, "make a file of a disk");
+	while ((at = lseek(from, at, SEEK_DATA)) >= 0 && at < size) {
+		end = lseek(from, at, SEEK_HOLE);
+		while (at < end) {
+			size_t wanted = (size_t)(end - at) < PIECE_SIZE ? (size_t)(end - at) : PIECE_SIZE;
+			ssize_t length = pread(from, piece, wanted, at);
+
+			if (length <= 0 || pwrite(to, piece, (size_t)length, at) != length)
+				return vn_fail_errno(err, errno ? errno : EIO, "copy a file to a disk");
+			at += length;
+		}
+	}
+	return at < 0 && errno != ENXIO ? vn_fail_errno(err, errno, "copy a file to a disk") : 0;
+}
+
+static int
+copy_file(const struct clone *clone, const struct named *entry, struct vn_error *err)
 {
 	vn_autoclose int from = openat(entry->from, entry->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	vn_autoclose int to = openat(entry->to, entry->name,
@@ -163,6 +188,8 @@ copy_file(const struct named *entry, struct vn_error *err)
 
 	if (from < 0 || to < 0)
 		return vn_fail_errno(err, errno, "make the file '%s/%s'", entry->folder, entry->name);
+	if (!clone->shares)
+		return copy_contents(from, to, entry->st.st_size, err);
 	if (entry->st.st_size == 0 || ioctl(to, FICLONE, from) == 0)
 		return 0;
 	if (errno == EOPNOTSUPP || errno == EXDEV || errno == EINVAL || errno == ENOTTY)
@@ -231,7 +258,7 @@ copy_other(struct clone *clone, const struct named *entry, struct vn_error *err)
 	result = link_again(clone, entry, err);
 	if (result)
 		return result < 0 ? -1 : 0;
-	result = S_ISREG(mode) ? copy_file(entry, err) : S_ISLNK(mode) ? copy_link(entry, err)
+	result = S_ISREG(mode) ? copy_file(clone, entry, err) : S_ISLNK(mode) ? copy_link(entry, err)
 							 : copy_special(entry, err);
 	return result < 0 ? -1 : copy_facts(clone, entry, err);
 }
@@ -345,12 +372,12 @@ copy_tree(struct clone *clone, struct vn_error *err)
 }
 
 int
-clone_layer(const char *from, const char *to, const char *trash, struct vn_error *err)
+clone_layer(const char *from, const char *to, const char *trash, bool shares, struct vn_error *err)
 {
 	vn_autoclose int from_fd = open(from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	vn_autoclose int to_fd = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	vn_autofree char *names = vn_alloc(NAMES_SIZE), *value = vn_alloc(NAMES_SIZE);
-	struct clone clone = { .to_path = to, .trash = trash, .from = from_fd, .to = to_fd,
+	struct clone clone = { .to_path = to, .trash = trash, .shares = shares, .from = from_fd, .to = to_fd,
 			       .names = names, .value = value };
 	int result;
 

@@ -93,6 +93,24 @@ fill_folder(const struct local *local, const char *folder, const struct disk_spe
 	return files_sync_folder(folder, err);
 }
 
+/* The folder and what its type has outside of it. A folder without an owner was not filled yet. */
+static int
+put_away(const struct local *local, const char *path, const char *label, struct vn_error *err)
+{
+	vn_autofree char *owner_path = vn_format("%s/owner", path);
+	json_t *owner = files_read_json(owner_path);
+	const char *word = disk_type_words[DISK_OVERLAY];
+	int type, result = 0;
+
+	if (owner)
+		json_unpack(owner, "{s?s}", "type", &word);
+	type = owner ? disk_type_find(word) : DISK_OVERLAY;
+	if (type >= 0 && types_get(type)->drop)
+		result = types_get(type)->drop(local, path, err);
+	json_decref(owner);
+	return result < 0 ? -1 : trash_away(local->trash, path, label, err);
+}
+
 int
 folder_create(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
@@ -106,15 +124,15 @@ folder_create(const struct local *local, const struct disk_spec *spec, struct vn
 	if (is_there)
 		return 0;
 	/* What a crash left under the other name is of no use. */
-	if (trash_away(local->trash, new_path, "disk", err) < 0)
+	if (put_away(local, new_path, "disk", err) < 0)
 		return -1;
 	if (fill_folder(local, new_path, spec, err) < 0) {
-		trash_away(local->trash, new_path, "disk", &ignored);
+		put_away(local, new_path, "disk", &ignored);
 		return -1;
 	}
 	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
 		vn_fail_errno(err, errno, "put the disk %s in place", path);
-		trash_away(local->trash, new_path, "disk", &ignored);
+		put_away(local, new_path, "disk", &ignored);
 		return -1;
 	}
 	return files_sync_folder(local->disks, err);
@@ -134,20 +152,20 @@ folder_renew(const struct local *local, const struct disk_spec *spec, struct vn_
 	if (!is_there)
 		return folder_create(local, spec, err);
 	/* The old disk, where a crash came between the two renames below; or half a new one. */
-	if (trash_away(local->trash, new_path, label, err) < 0)
+	if (put_away(local, new_path, label, err) < 0)
 		return -1;
 	if (fill_folder(local, new_path, spec, err) < 0) {
-		trash_away(local->trash, new_path, label, &ignored);
+		put_away(local, new_path, label, &ignored);
 		return -1;
 	}
 	if (renameat2(AT_FDCWD, new_path, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
 		vn_fail_errno(err, errno, "put the fresh disk %s in place", path);
-		trash_away(local->trash, new_path, label, &ignored);
+		put_away(local, new_path, label, &ignored);
 		return -1;
 	}
 	if (files_sync_folder(local->disks, err) < 0)
 		return -1;
-	return trash_away(local->trash, new_path, label, err);
+	return put_away(local, new_path, label, err);
 }
 
 int
@@ -159,9 +177,9 @@ folder_destroy(const struct local *local, const struct disk_spec *spec, struct v
 	bool is_there;
 
 	if (folder_check(path, spec, NULL, &is_there, err) < 0
-	    || trash_away(local->trash, new_path, label, err) < 0)
+	    || put_away(local, new_path, label, err) < 0)
 		return -1;
-	return is_there ? trash_away(local->trash, path, label, err) : 0;
+	return is_there ? put_away(local, path, label, err) : 0;
 }
 
 /* Whether the owner file at `path` names the image. */

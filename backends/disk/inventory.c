@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backends/disk/image.h"
+#include "backends/disk/volume.h"
 #include "proto/base/mem.h"
 
 struct inventory {
@@ -115,6 +116,36 @@ list_extras(struct inventory *inventory, struct vn_error *err)
 	return 0;
 }
 
+static void
+add(struct inventory *inventory, const struct disk_found *found)
+{
+	inventory->found = vn_realloc_array(inventory->found, inventory->count + 1, sizeof(*found));
+	inventory->found[inventory->count++] = *found;
+}
+
+/* Volumes that a crash left; all others are told by their folders. */
+static int
+list_volumes(struct inventory *inventory, struct vn_error *err)
+{
+	struct local *local = (struct local *)(uintptr_t)inventory->local;	/* its lock is taken */
+	vn_autofree struct volume *volumes = NULL;
+	struct vn_error why;
+	size_t count = 0;
+
+	if (types_check_local(local, DISK_LVM_THIN, &why) < 0)
+		return 0;
+	if (volume_list(local, &volumes, &count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct disk_found found = { .kind = DISK_TRASH };
+
+		snprintf(found.name, sizeof(found.name), "%.79s", volumes[i].name);
+		if (volume_is_trash(local, &volumes[i]))
+			add(inventory, &found);
+	}
+	return 0;
+}
+
 static int
 list_folder(struct inventory *inventory, const char *path, classify_fn *classify,
 	    struct vn_error *err)
@@ -129,9 +160,7 @@ list_folder(struct inventory *inventory, const char *path, classify_fn *classify
 
 		if (entry->d_name[0] == '.' || !classify(inventory->local, entry->d_name, &found))
 			continue;
-		inventory->found = vn_realloc_array(inventory->found, inventory->count + 1,
-						    sizeof(found));
-		inventory->found[inventory->count++] = found;
+		add(inventory, &found);
 	}
 	closedir(dir);
 	return 0;
@@ -148,7 +177,7 @@ local_inventory(struct disk *disk, struct disk_found **ret, size_t *ret_count,
 	    || list_folder(&inventory, local->disks, classify_disk, err) < 0
 	    || list_folder(&inventory, local->trash, classify_trash, err) < 0
 	    || list_folder(&inventory, local->roots, classify_root, err) < 0
-	    || list_extras(&inventory, err) < 0) {
+	    || list_extras(&inventory, err) < 0 || list_volumes(&inventory, err) < 0) {
 		free(inventory.found);
 		return -1;
 	}

@@ -28,6 +28,7 @@
 #include "backends/disk/mounts.h"
 #include "backends/disk/trash.h"
 #include "backends/disk/types.h"
+#include "backends/disk/volume.h"
 #include "proto/base/mem.h"
 
 static struct local *
@@ -53,6 +54,7 @@ local_close(struct disk *disk)
 	free(local->extras);
 	free(local->roots);
 	pthread_mutex_destroy(&local->lock);
+	pthread_mutex_destroy(&local->volumes);
 	free(local);
 }
 
@@ -83,6 +85,7 @@ local_open(const struct backend_env *env, struct disk **ret, struct vn_error *er
 	local->roots = vn_format("%s/root", env->run_dir);
 	local->workshop = -1;
 	pthread_mutex_init(&local->lock, NULL);
+	pthread_mutex_init(&local->volumes, NULL);
 	if (make_folders(local, err) < 0) {
 		local_close(&local->base);
 		return -1;
@@ -124,15 +127,16 @@ local_host_up(struct disk *disk, struct vn_error *err)
 	return 0;
 }
 
-/* Whether what is to be seen at `path`, below roots, is the folder <disks>/<vmid>/root itself. */
+/* Whether what is to be seen at `path`, below roots, is the root of the disk of that number. */
 static bool
 shows_disk(const struct local *local, const char *path)
 {
-	vn_autofree char *root = vn_format("%s%s/root", local->disks, strrchr(path, '/'));
-	struct stat seen, own;
+	vn_autofree char *folder = vn_format("%s%s", local->disks, strrchr(path, '/'));
 
-	return lstat(path, &seen) == 0 && lstat(root, &own) == 0 && seen.st_ino == own.st_ino
-	       && seen.st_dev == own.st_dev;
+	for (int type = 0; type < DISK_TYPES; type++)
+		if (types_get(type)->is_root && types_get(type)->is_root(local, folder, path))
+			return true;
+	return false;
 }
 
 int
@@ -277,6 +281,24 @@ local_renew(struct disk *disk, const struct disk_spec *spec, struct vn_error *er
 }
 
 static int
+local_grow(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
+{
+	const struct local *local = local_of(disk);
+	vn_autofree char *folder = folder_path(local, spec->vmid);
+	bool is_there;
+
+	if (!types_get(spec->type)->grow)
+		return vn_fail(err, VN_E_UNSUPPORTED, "a disk of type '%s' has no size of its own",
+			       disk_type_words[spec->type]);
+	if (check_unmounted(local, spec, err) < 0
+	    || folder_check(folder, spec, spec->image_sha256, &is_there, err) < 0)
+		return -1;
+	if (!is_there)
+		return vn_fail(err, VN_E_NOT_FOUND, "the disk %s is gone: reload the vnode", folder);
+	return types_get(spec->type)->grow(local, folder, spec, err);
+}
+
+static int
 local_destroy(struct disk *disk, const struct disk_spec *spec, struct vn_error *err)
 {
 	const struct local *local = local_of(disk);
@@ -362,11 +384,13 @@ local_inject(struct disk *disk, const struct disk_spec *spec, const struct guest
 static int
 local_image_remove(struct disk *disk, const char *sha256, struct vn_error *err)
 {
-	const struct local *local = local_of(disk);
+	struct local *local = local_of(disk);
 	vn_autofree char *path = vn_format("%s/%s", local->images, sha256);
 
 	if (image_name_check(sha256, err) < 0 || folder_check_unused(local, sha256, err) < 0
 	    || chain_check_unused(local->images, sha256, err) < 0)
+		return -1;
+	if (volume_image_remove(local, sha256, err) < 0)
 		return -1;
 	return trash_away(local->trash, path, "image", err);
 }
@@ -387,9 +411,9 @@ local_free_bytes(struct disk *disk, uint64_t *ret, struct vn_error *err)
 static int
 local_empty_trash(struct disk *disk, struct vn_error *err)
 {
-	const struct local *local = local_of(disk);
+	struct local *local = local_of(disk);
 
-	if (image_remove_partial(local->images, local->trash, err) < 0)
+	if (image_remove_partial(local->images, local->trash, err) < 0 || volume_empty_trash(local, err) < 0)
 		return -1;
 	return trash_empty(local->trash, err);
 }
@@ -407,6 +431,7 @@ const struct disk_ops disk_local = {
 	.image_check = local_image_check,
 	.create = local_create,
 	.renew = local_renew,
+	.grow = local_grow,
 	.destroy = local_destroy,
 	.extra_check = extra_check,
 	.extras_up = extras_up,

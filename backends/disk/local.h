@@ -18,11 +18,17 @@ struct local {
 	int workshop;				/* mount namespace to assemble overlays in, or -1 */
 	struct vn_error workshop_err;		/* why there is none */
 
+	/* One volume of an image is made or removed at a time. */
+	pthread_mutex_t volumes;
+
 	/* under lock */
 	pthread_mutex_t lock;
 	struct vn_error lacks[DISK_TYPES];	/* why there are no disks of a type; VN_OK */
 	struct vn_error lacks_extras;		/* why there are no extra disks; VN_OK */
 };
+
+/* disk_ops.type_check (types.c). */
+int types_check_local(struct local *local, int type, struct vn_error *err);
 
 /* disk_ops.missing. */
 int local_missing(struct disk *disk, char ***ret, struct vn_error *err);

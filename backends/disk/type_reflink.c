@@ -75,7 +75,7 @@ fill(const struct local *local, const char *folder, const struct disk_spec *spec
 	for (size_t i = chain.count; i-- > 0;) {
 		vn_autofree char *layer = vn_format("%s/%s/root", local->images, chain.sha256[i]);
 
-		if (clone_layer(layer, root, local->trash, err) < 0)
+		if (clone_layer(layer, root, local->trash, true, err) < 0)
 			return -1;
 	}
 	return sync_all(root, err);
@@ -97,6 +97,17 @@ open_root(const struct local *local, const char *folder, const struct disk_spec 
 	return layers_copy(root, userns, MOUNT_ATTR_NODEV, ret_fd, err);
 }
 
+static bool
+is_root(const struct local *local, const char *folder, const char *path)
+{
+	vn_autofree char *root = vn_format("%s/root", folder);
+	struct stat seen, own;
+
+	(void)local;
+	return lstat(path, &seen) == 0 && lstat(root, &own) == 0 && seen.st_ino == own.st_ino
+	       && seen.st_dev == own.st_dev;
+}
+
 const struct disk_type_ops disk_type_reflink = {
-	.probe = probe, .fill = fill, .open_root = open_root
+	.probe = probe, .fill = fill, .open_root = open_root, .is_root = is_root
 };

@@ -12,6 +12,8 @@
 static const struct disk_type_ops *const types[DISK_TYPES] = {
 	[DISK_OVERLAY] = &disk_type_overlay,
 	[DISK_REFLINK] = &disk_type_reflink,
+	[DISK_QCOW2] = &disk_type_qcow2,
+	[DISK_LVM_THIN] = &disk_type_lvm_thin,
 };
 
 const struct disk_type_ops *
@@ -61,7 +63,12 @@ types_probe(struct local *local)
 int
 types_check(struct disk *disk, int type, struct vn_error *err)
 {
-	struct local *local = vn_container_of(disk, struct local, base);
+	return types_check_local(vn_container_of(disk, struct local, base), type, err);
+}
+
+int
+types_check_local(struct local *local, int type, struct vn_error *err)
+{
 	struct vn_error why;
 
 	pthread_mutex_lock(&local->lock);

@@ -16,9 +16,17 @@ struct disk_type_ops {
 	/* The root with the ids of spec->userns, mounted nowhere yet. NULL: cannot be mounted here. */
 	int (*open_root)(const struct local *local, const char *folder, const struct disk_spec *spec,
 			 int *ret_fd, struct vn_error *err);
+	/* disk_ops.grow. NULL: it knows no size. */
+	int (*grow)(const struct local *local, const char *folder, const struct disk_spec *spec,
+		    struct vn_error *err);
+	/* Removes what lies outside of the folder, which goes next. NULL: nothing does. */
+	int (*drop)(const struct local *local, const char *folder, struct vn_error *err);
+	/* Whether what is mounted at `path` is the root of this disk. NULL: its source is our tag. */
+	bool (*is_root)(const struct local *local, const char *folder, const char *path);
 };
 
-extern const struct disk_type_ops disk_type_overlay, disk_type_reflink;
+extern const struct disk_type_ops disk_type_overlay, disk_type_reflink, disk_type_qcow2,
+	disk_type_lvm_thin;
 
 /* By enum disk_type. */
 const struct disk_type_ops *types_get(int type);

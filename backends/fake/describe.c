@@ -189,8 +189,9 @@ describe_disks(const struct world *world)
 			put(files, vn_strdup(file->path), json_pack("[i, i]", (int)file->mode,
 				(int)strlen(file->text)));
 		put(section, vn_format("%lld", (long long)disk->vmid),
-		    json_pack("{s:s, s:s, s:b, s:I, s:s?, s:o}", "image", disk->image, "type",
-			      disk_type_words[disk->type], "privileged", disk->privileged, "idmap_base", (json_int_t)disk->idmap_base,
+		    json_pack("{s:s, s:s, s:I, s:b, s:I, s:s?, s:o}", "image", disk->image, "type",
+			      disk_type_words[disk->type], "size", (json_int_t)disk->size_bytes,
+			      "privileged", disk->privileged, "idmap_base", (json_int_t)disk->idmap_base,
 			      "mount", disk->mount, "files", files));
 	}
 	return section;

@@ -124,6 +124,7 @@ create(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 	disk->image = vn_strdup(spec->image_sha256);
 	disk->privileged = !spec->userns;
 	disk->type = spec->type;
+	disk->size_bytes = spec->size_bytes;
 	disk->idmap_base = spec->idmap_base;
 	vn_list_init(&disk->files);
 	vn_list_append(&call->world->disks, &disk->link);
@@ -214,6 +215,9 @@ mount(struct call *call, const struct disk_spec *spec, const char *path, struct 
 		return -1;
 	if (!disk)
 		return wrong_order(call, err, "vnode %lld has no disk", (long long)spec->vmid);
+	if (!disk_traits[disk->type].can_mount)
+		return vn_fail(err, VN_E_UNSUPPORTED, "the host cannot mount a disk of type '%s'",
+			       disk_type_words[disk->type]);
 	if (fake_image_look(call, disk->image, err) < 0)
 		return wrong_order(call, err, "image %.12s is not here", disk->image);
 	if (strcmp(disk->image, spec->image_sha256) != 0 || disk->type != spec->type)
@@ -427,6 +431,7 @@ const struct disk_ops disk_fake = {
 	.image_check = fake_image_check,
 	.create = fake_create,
 	.renew = fake_renew,
+	.grow = fake_disk_grow,
 	.destroy = fake_destroy,
 	.extra_check = fake_extra_check,
 	.extras_up = fake_extras_up,

@@ -13,8 +13,9 @@ struct handle *fake_disk_handle(struct disk *self);
 int fake_disk_check_up(struct call *call, struct vn_error *err);
 int fake_disk_check_space(struct call *call, struct vn_error *err);
 
-/* disk_type.c: an op, and whether such a disk can be made of its image. */
+/* disk_type.c: ops, and whether such a disk can be made of its image. */
 int fake_disk_type_check(struct disk *self, int type, struct vn_error *err);
+int fake_disk_grow(struct disk *self, const struct disk_spec *spec, struct vn_error *err);
 int fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_error *err);
 
 /* disk_capture.c. */

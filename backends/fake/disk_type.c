@@ -28,13 +28,42 @@ int
 fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 {
 	const struct disk_traits *traits = &disk_traits[spec->type];
-	bool is_archive;
+	int format;
 
 	if (fake_image_look(call, spec->image_sha256, err) < 0 || check_type(call->world, spec->type, err) < 0)
 		return -1;
-	is_archive = fake_image_find(call->world, spec->image_sha256)->facts.format == IMAGE_TAR;
-	if (is_archive ? traits->of_archive : traits->of_disk)
+	format = fake_image_find(call->world, spec->image_sha256)->facts.format;
+	if (format == IMAGE_TAR ? traits->of_archive : format == IMAGE_RAW ? traits->of_raw : traits->of_qcow2)
 		return 0;
-	return vn_fail(err, VN_E_UNSUPPORTED, is_archive ? "the image is an archive"
+	return vn_fail(err, VN_E_UNSUPPORTED, format == IMAGE_TAR ? "the image is an archive"
 		       : "the image is the disk of a virtual machine");
+}
+
+static int
+grow(struct call *call, const struct disk_spec *spec, struct vn_error *err)
+{
+	struct vdisk *disk = disk_find(call->world, spec->vmid);
+
+	if (!disk)
+		return wrong_order(call, err, "vnode %lld has no disk", (long long)spec->vmid);
+	if (disk->mount || guest_by_vmid(call->world, spec->vmid))
+		return wrong_order(call, err, "the disk of vnode %lld is in use", (long long)spec->vmid);
+	if (!disk_traits[disk->type].has_size)
+		return vn_fail(err, VN_E_UNSUPPORTED, "a disk of type '%s' has no size",
+			       disk_type_words[disk->type]);
+	if (fake_disk_check_space(call, err) < 0)
+		return -1;
+	if (disk->size_bytes < spec->size_bytes)
+		disk->size_bytes = spec->size_bytes;
+	return 0;
+}
+
+int
+fake_disk_grow(struct disk *self, const struct disk_spec *spec, struct vn_error *err)
+{
+	struct call call;
+
+	if (call_begin(&call, fake_disk_handle(self), "disk.grow", spec->vmid, CALL_CHANGES, err) < 0)
+		return -1;
+	return call_end(&call, grow(&call, spec, err), err);
 }

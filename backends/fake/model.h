@@ -97,6 +97,7 @@ struct vdisk {
 	char *uuid, *image, *mount;	/* mount: path of the root; NULL: not mounted */
 	bool privileged;
 	int type;
+	uint64_t size_bytes;
 	uint32_t idmap_base;
 	struct vn_list files;
 };

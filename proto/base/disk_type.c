@@ -5,15 +5,18 @@
 #include <string.h>
 
 const char *const disk_type_words[] = {
-	[DISK_OVERLAY] = "overlay", [DISK_REFLINK] = "reflink", [DISK_TYPES] = NULL
+	[DISK_OVERLAY] = "overlay", [DISK_REFLINK] = "reflink", [DISK_QCOW2] = "qcow2",
+	[DISK_LVM_THIN] = "lvm-thin", [DISK_TYPES] = NULL
 };
 
 const char *const disk_filesystem_words[] = { [DISK_EXT4] = "ext4", [DISK_NO_FILESYSTEM] = "none", NULL };
 
-/* of_archive, of_disk, has_size, has_changes */
+/* of_archive, of_raw, of_qcow2, can_mount, has_size, has_changes */
 const struct disk_traits disk_traits[DISK_TYPES] = {
-	[DISK_OVERLAY]  = { true,  false, false, true  },
-	[DISK_REFLINK]  = { true,  false, false, false },
+	[DISK_OVERLAY]  = { true,  false, false, true,  false, true  },
+	[DISK_REFLINK]  = { true,  false, false, true,  false, false },
+	[DISK_QCOW2]    = { false, true,  true,  false, true,  false },
+	[DISK_LVM_THIN] = { true,  true,  false, true,  true,  false },
 };
 
 int

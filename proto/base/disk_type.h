@@ -4,13 +4,14 @@
 #include <stdbool.h>
 
 /* Stored by their words, so the order is free; disk_traits follows it. */
-enum disk_type { DISK_OVERLAY, DISK_REFLINK, DISK_TYPES };
+enum disk_type { DISK_OVERLAY, DISK_REFLINK, DISK_QCOW2, DISK_LVM_THIN, DISK_TYPES };
 
-extern const char *const disk_type_words[];	/* overlay reflink */
+extern const char *const disk_type_words[];	/* overlay reflink qcow2 lvm-thin */
 
 struct disk_traits {
 	bool of_archive;		/* is made from an image that is an archive */
-	bool of_disk;			/* is made from an image that is a disk */
+	bool of_raw, of_qcow2;		/* is made from an image that is such a disk */
+	bool can_mount;			/* the host can mount one that was made from an archive */
 	bool has_size;			/* knows a size; the others share the room of their file system */
 	bool has_changes;		/* keeps what differs from the image apart: a delta can be captured */
 };

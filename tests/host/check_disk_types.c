@@ -31,6 +31,7 @@ static struct disk *disk;
 static struct vn_error err;
 static struct disk_spec spec, privileged;
 static pid_t sleeper;
+static char old_path[PATH_MAX];	/* PATH, while there is a fake lvm in it */
 
 static const struct tar_entry entries[] = {
 	{ "./", '5', .mode = 0755 },
@@ -137,6 +138,11 @@ tear_down(void)
 	disk->ops->close(disk);
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
+	if (env.lvm_group) {
+		run("for loop in $(losetup -a | grep %s/lvm | cut -d: -f1); do losetup -d $loop; done; rm -rf /dev/%s",
+		    folder, env.lvm_group);
+		setenv("PATH", old_path, 1);
+	}
 	run("umount %s && ! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s",
 	    state_dir, folder, folder, folder);
 }
@@ -512,6 +518,264 @@ START_TEST(a_machine_without_loop_devices_is_named)
 }
 END_TEST
 
+/* ---- qcow2 ------------------------------------------------------------------------------------ */
+
+#define RAW "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
+/* An 8 MiB disk with something in it. */
+static void
+add_raw_image(void)
+{
+	vn_autofree char *file = vn_format("%s/raw", state_dir);
+	struct image_spec image = { .path = file, .sha256 = RAW, .format = IMAGE_RAW };
+	struct unpack_limits limits = { .bytes = 100 << 20, .entries = 100 };
+	struct image_facts facts;
+	bool cancelled = false;
+	uint64_t progress = 0;
+
+	run("truncate -s 8M %s && echo here | dd of=%s bs=1 seek=4194304 conv=notrunc status=none", file, file);
+	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
+}
+
+START_TEST(a_qcow2_disk_lies_over_its_image_and_grows)
+{
+	vn_autofree char *file = vn_format("%s/disks/7/disk.qcow2", state_dir);
+
+	begin("ext4");
+	add_raw_image();
+	spec.type = DISK_QCOW2;
+	spec.image_sha256 = RAW;
+	ok(disk->ops->type_check(disk, DISK_QCOW2, &err));
+	spec.size_bytes = 4 << 20;
+	fails(disk->ops->create(disk, &spec, &err), VN_E_INVALID);
+	run("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
+	spec.size_bytes = 0;
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->create(disk, &spec, &err));
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608' && "
+	    "qemu-img info --output json %s | grep -q '\"backing-filename-format\": \"raw\"' && "
+	    "qemu-img compare -q %s %s/raw", file, file, file, state_dir);
+	spec.size_bytes = 16 << 20;
+	ok(disk->ops->grow(disk, &spec, &err));
+	ok(disk->ops->grow(disk, &spec, &err));
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
+	spec.size_bytes = 8 << 20;
+	ok(disk->ops->grow(disk, &spec, &err));
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
+	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
+	fails(disk->ops->image_remove(disk, RAW, &err), VN_E_STATE);
+	spec.size_bytes = 0;
+	ok(disk->ops->renew(disk, &spec, &err));
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608'", file);
+	ok(disk->ops->destroy(disk, &spec, &err));
+}
+END_TEST
+
+START_TEST(a_disk_is_made_from_images_of_its_kind_only)
+{
+	begin("ext4");
+	add_raw_image();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	spec.type = DISK_QCOW2;
+	fails(disk->ops->create(disk, &spec, &err), VN_E_UNSUPPORTED);
+	spec.type = DISK_OVERLAY;
+	spec.image_sha256 = RAW;
+	fails(disk->ops->create(disk, &spec, &err), VN_E_UNSUPPORTED);
+	spec.image_sha256 = SHA;
+	ok(disk->ops->create(disk, &spec, &err));
+	fails(disk->ops->grow(disk, &spec, &err), VN_E_UNSUPPORTED);
+	run("test \"$(ls %s/disks)\" = 7 && test -z \"$(ls %s/trash)\"", state_dir, state_dir);
+}
+END_TEST
+
+/* ---- lvm-thin -------------------------------------------------------------------------------- */
+
+static char group[40], lvm_path[PATH_MAX + 80];
+
+/* A fake lvm in PATH, with a foreign volume whose name could be ours. */
+static void
+begin_lvm(void)
+{
+	snprintf(group, sizeof(group), "vnoded-test-%d", (int)getpid());
+	snprintf(old_path, sizeof(old_path), "%s", getenv("PATH"));
+	snprintf(lvm_path, sizeof(lvm_path), "%s/bin:%s", folder, old_path);
+	run("mkdir %s/bin %s/lvm && printf '#!/bin/sh\\nexec python3 " FAKE_LVM " %s/lvm \"$@\"\\n' >%s/bin/lvm && "
+	    "chmod 755 %s/bin/lvm && : >%s/lvm/log", folder, folder, folder, folder, folder, folder);
+	run("echo '{\"vnoded-11111111-7-0\": {\"tags\": [\"theirs\"], \"size\": 4194304}}' >%s/lvm/volumes",
+	    folder);
+	setenv("PATH", lvm_path, 1);
+	env.lvm_group = group;
+	env.lvm_pool = "pool";
+	spec.type = privileged.type = DISK_LVM_THIN;
+	begin("ext4");
+}
+
+/* Nothing of ours is left but what the pattern fits; what is not ours is as it was. */
+static void
+end_lvm(const char *left)
+{
+	run("test \"$(grep -o 'vnoded-11111111-[a-z0-9-]*\"' %s/lvm/volumes | grep -v 7-0 | grep -vc '%s')\" = 0", folder,
+	    left);
+	run("grep -q 'vnoded-11111111-7-0\": {\"tags\": \\[\"theirs\"\\], \"size\": 4194304}' %s/lvm/volumes", folder);
+}
+
+START_TEST(a_thin_volume_is_a_snapshot_of_its_image)
+{
+	struct disk_spec other = spec;
+
+	begin_lvm();
+	ok(disk->ops->type_check(disk, DISK_LVM_THIN, &err));
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	other.type = DISK_LVM_THIN;
+	other.vmid = 8;
+	other.uuid = "33333333-3333-4333-8333-333333333333";
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->create(disk, &other, &err));
+	run("test $(grep -c 'lvcreate.*--type thin' %s/lvm/log) = 1 && test $(grep -c 'lvcreate.* -s ' %s/lvm/log) = 2",
+	    folder, folder);
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	in_guest("test \"$(stat -c %u:%g etc/owned)\" = 33:34 && test $(stat -c %h etc/again) = 2");
+	in_guest("test \"$(stat -c %a bin/su)\" = 4755 && test ! -e .vnoded-trash && echo mine >etc/mine");
+	fails(disk->ops->destroy(disk, &spec, &err), VN_E_STATE);
+	fails(disk->ops->grow(disk, &spec, &err), VN_E_STATE);
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &other, path, &err));
+	run("test ! -e %s/etc/mine", path);
+	ok(disk->ops->unmount(disk, &other, &err));
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	in_guest("grep -q mine etc/mine");
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->renew(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	in_guest("test ! -e etc/mine && test -e etc/passwd");
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->destroy(disk, &(struct disk_spec){ .vmid = 7 }, &err));
+	ok(disk->ops->destroy(disk, &other, &err));
+	ok(disk->ops->image_remove(disk, SHA, &err));
+	end_lvm("nothing");
+}
+END_TEST
+
+START_TEST(a_thin_volume_grows_with_its_file_system)
+{
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	spec.size_bytes = 512 << 20;
+	fails(disk->ops->create(disk, &spec, &err), VN_E_INVALID);
+	spec.size_bytes = 0;
+	ok(disk->ops->create(disk, &spec, &err));
+	spec.size_bytes = 2ull << 30;
+	ok(disk->ops->grow(disk, &spec, &err));
+	ok(disk->ops->grow(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	in_guest("test $(($(stat -f -c '%b * %S' .))) -gt 1900000000 && test -e etc/passwd");
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->destroy(disk, &spec, &err));
+	end_lvm("image");
+}
+END_TEST
+
+START_TEST(a_raw_image_becomes_a_volume_that_only_guests_read)
+{
+	begin_lvm();
+	add_raw_image();
+	spec.image_sha256 = RAW;
+	ok(disk->ops->create(disk, &spec, &err));
+	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir, group,
+	    state_dir);
+	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
+	ok(disk->ops->destroy(disk, &spec, &err));
+	end_lvm("image");
+}
+END_TEST
+
+static const char *const lvm_faults[] = {
+	"lvs 1", "lvs 2", "lvcreate 1", "lvcreate 1+", "lvcreate 2", "lvcreate 2+", "lvchange 1", "lvchange 1+",
+};
+
+/* Whatever call fails, and whether it did its work: no disk, and what is left is found and goes. */
+START_TEST(lvm_may_fail_at_any_call)
+{
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	run(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_faults[_i], folder);
+	if (disk->ops->create(disk, &spec, &err) == 0)
+		ck_abort_msg("'%s' was not met", lvm_faults[_i]);
+	ck_assert_msg(strstr(err.text, "no luck") != NULL, "%s", err.text);
+	run("rm %s/lvm/fail && test -z \"$(ls -A %s/disks)\"", folder, state_dir);
+	ok(disk->ops->empty_trash(disk, &err));
+	run("test $(grep -o 'vnoded-11111111-[a-z0-9-]*\": ' %s/lvm/volumes | grep -v 7-0 | grep -vc image) = 0", folder);
+	ok(disk->ops->create(disk, &spec, &err));
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	in_guest("test -e etc/passwd");
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->destroy(disk, &spec, &err));
+	end_lvm("image");
+}
+END_TEST
+
+static const char *const lvm_removals[] = { "lvs 1", "lvchange 1+", "lvrename 1", "lvrename 1+", "lvremove 1", "lvremove 1+" };
+
+START_TEST(a_removal_that_fails_is_gone_on_with)
+{
+	struct disk_found *found;
+	size_t count, n_trash = 0;
+
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	ok(disk->ops->create(disk, &spec, &err));
+	run(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_removals[_i], folder);
+	ck_assert_int_eq(disk->ops->destroy(disk, &spec, &err), -1);
+	run("rm %s/lvm/fail", folder);
+	ok(disk->ops->destroy(disk, &spec, &err));
+	ok(disk->ops->empty_trash(disk, &err));
+	ok(disk->ops->inventory(disk, &found, &count, &err));
+	for (size_t i = 0; i < count; i++)
+		n_trash += found[i].kind == DISK_TRASH || found[i].kind == DISK_VNODE;
+	free(found);
+	ck_assert_uint_eq(n_trash, 0);
+	end_lvm("image");
+}
+END_TEST
+
+START_TEST(a_volume_of_nobody_is_found_and_one_of_others_stays)
+{
+	struct disk_found *found;
+	size_t count, n_trash = 0;
+
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	ok(disk->ops->create(disk, &spec, &err));
+	/* As if killed after the snapshot and before the folder was whole. */
+	run("rm -r %s/disks/7", state_dir);
+	ok(disk->ops->inventory(disk, &found, &count, &err));
+	for (size_t i = 0; i < count; i++)
+		n_trash += found[i].kind == DISK_TRASH;
+	free(found);
+	ck_assert_uint_eq(n_trash, 1);
+	ok(disk->ops->empty_trash(disk, &err));
+	end_lvm("image");
+}
+END_TEST
+
+START_TEST(thin_volumes_need_a_group_and_a_pool)
+{
+	begin_lvm();
+	env.lvm_pool = "linear";
+	ok(disk->ops->host_up(disk, &err));
+	fails(disk->ops->type_check(disk, DISK_LVM_THIN, &err), VN_E_UNSUPPORTED);
+	ck_assert_msg(strstr(err.text, "no thin pool") != NULL, "%s", err.text);
+	env.lvm_pool = NULL;
+	ok(disk->ops->host_up(disk, &err));
+	fails(disk->ops->type_check(disk, DISK_LVM_THIN, &err), VN_E_UNSUPPORTED);
+	ck_assert_msg(strstr(err.text, "lvm_pool") != NULL, "%s", err.text);
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	fails(disk->ops->create(disk, &spec, &err), VN_E_UNSUPPORTED);
+	end_lvm("nothing");
+}
+END_TEST
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 static void
@@ -542,6 +806,25 @@ add_extras(TCase *tcase)
 }
 
 static void
+add_qcow2(TCase *tcase)
+{
+	tcase_add_test(tcase, a_qcow2_disk_lies_over_its_image_and_grows);
+	tcase_add_test(tcase, a_disk_is_made_from_images_of_its_kind_only);
+}
+
+static void
+add_lvm(TCase *tcase)
+{
+	tcase_add_test(tcase, a_thin_volume_is_a_snapshot_of_its_image);
+	tcase_add_test(tcase, a_thin_volume_grows_with_its_file_system);
+	tcase_add_test(tcase, a_raw_image_becomes_a_volume_that_only_guests_read);
+	tcase_add_loop_test(tcase, lvm_may_fail_at_any_call, 0, VN_COUNT(lvm_faults));
+	tcase_add_loop_test(tcase, a_removal_that_fails_is_gone_on_with, 0, VN_COUNT(lvm_removals));
+	tcase_add_test(tcase, a_volume_of_nobody_is_found_and_one_of_others_stays);
+	tcase_add_test(tcase, thin_volumes_need_a_group_and_a_pool);
+}
+
+static void
 add_tcase(Suite *suite, const char *name, void (*add)(TCase *tcase))
 {
 	TCase *tcase = tcase_create(name);
@@ -566,6 +849,8 @@ main(void)
 	}
 	add_tcase(suite, "reflink", add_reflinks);
 	add_tcase(suite, "extra", add_extras);
+	add_tcase(suite, "qcow2", add_qcow2);
+	add_tcase(suite, "lvm", add_lvm);
 	srunner_set_fork_status(runner, CK_NOFORK);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

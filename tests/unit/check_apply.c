@@ -285,8 +285,32 @@ START_TEST(a_disk_that_cannot_be_is_refused_by_its_field)
 	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/type", "overlay");
 	set_disk(document, json_pack("{ss ss}", "type", "overlay", "size", "1GiB"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1025B"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "1MiB");
+	set_disk(document, json_pack("{ss}", "type", "qcow2"));
+	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/type", "disk of a virtual machine");
 	set_disk(document, json_pack("{ss}", "size", "1GiB"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
+	lab_clean(lab, "disk");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+START_TEST(a_disk_grows_and_never_shrinks)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "2GiB"));
+	apply(lab, document);
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1GiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "not shrink");
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "3GiB"));
+	ck_assert(!plans(lab, document, "change", "restart"));
+	apply(lab, document);
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab_check_quiet(lab, "disk");
 	lab_clean(lab, "disk");
 	json_decref(document);
 	lab_free(lab);
@@ -715,7 +739,7 @@ main(void)
 		a_live_change_leaves_the_guest_running,
 		a_restart_change_restarts_only_that_guest,
 		an_image_changes_only_with_leave, a_type_of_disk_changes_only_with_leave,
-		a_disk_that_cannot_be_is_refused_by_its_field, extra_disks_stay_until_they_may_go,
+		a_disk_that_cannot_be_is_refused_by_its_field, a_disk_grows_and_never_shrinks, extra_disks_stay_until_they_may_go,
 		extra_disks_that_cannot_be_are_refused_by_their_fields,
 		vnodes_and_members_come_and_go,
 		interface_names_stay_for_ever,

@@ -101,6 +101,13 @@ pair(struct lab *lab)
 }
 
 static void
+running_thin(struct lab *lab)
+{
+	ask(lab, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"lvm-thin\",\"size\":\"2GiB\"}}");
+	ask(lab, "vnode.boot", "{\"vnode\":\"a\"}");
+}
+
+static void
 stopped_with_disks(struct lab *lab)
 {
 	ask(lab, "vnode.create", "{\"name\":\"a\"," DISKS "}");
@@ -216,6 +223,10 @@ const struct scenario scenarios[] = {
 	{ "create privileged", NULL, "vnode.create", "{\"name\":\"a\",\"privileged\":true,"
 	  "\"control\":false}", WHOLE },
 	{ "create reflink", NULL, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"reflink\"}}", WHOLE },
+	{ "create thin", NULL, "vnode.create", "{\"name\":\"a\",\"disk\":{\"type\":\"lvm-thin\",\"size\":"
+	  "\"2GiB\"}}", WHOLE },
+	{ "set size", running_thin, "vnode.set", "{\"vnode\":\"a\",\"restart\":true,\"set\":{\"vcpus\":1,\"disk\":"
+	  "{\"type\":\"lvm-thin\",\"size\":\"3GiB\"}}}", FORWARD },
 	{ "create with disks", NULL, "vnode.create", "{\"name\":\"a\"," DISKS "}", WHOLE },
 	{ "boot with disks", stopped_with_disks, "vnode.boot", "{\"vnode\":\"a\"}", WORLD_WHOLE },
 	{ "reload with disks", stopped_with_disks, "vnode.reload", "{\"vnode\":\"a\"}", FORWARD },

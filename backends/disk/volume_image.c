@@ -1,0 +1,200 @@
+/*
+ * Images as thin volumes, each made at its first use. One that is whole carries the tag "finished"; one that
+ * does not is what a crash left, and is made anew.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backends/disk/chain.h"
+#include "backends/disk/clone.h"
+#include "backends/disk/image.h"
+#include "backends/disk/tool.h"
+#include "backends/disk/volume.h"
+#include "proto/base/mem.h"
+
+#define MKFS_MS    60000u
+#define SMALLEST   (1ull << 30)		/* a thin volume takes what is written, so there may be room to spare */
+#define TRASH_NAME ".vnoded-trash"
+#define PIECE      (1u << 20)
+
+/* ---- filling --------------------------------------------------------------------------------- */
+
+static int
+copy_layers(const struct local *local, const struct chain *chain, int root, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("/proc/thread-self/fd/%d/.", root);
+	vn_autofree char *trash = vn_format("/proc/thread-self/fd/%d/" TRASH_NAME, root);
+
+	/* What layers hide goes to a folder that is none of the image's, and goes itself. */
+	if (mkdirat(root, TRASH_NAME, 0700) < 0)
+		return vn_fail_errno(err, errno, "make a folder on an image's volume");
+	for (size_t i = chain->count; i-- > 0;) {
+		vn_autofree char *layer = vn_format("%s/%s/root", local->images, chain->sha256[i]);
+
+		if (clone_layer(layer, path, trash, false, err) < 0)
+			return -1;
+	}
+	unlinkat(root, TRASH_NAME, AT_REMOVEDIR);
+	return syncfs(root) < 0 ? vn_fail_errno(err, errno, "sync an image's volume") : 0;
+}
+
+static int
+fill_tree(const struct local *local, const char *sha256, const char *name, struct vn_error *err)
+{
+	vn_autofree char *device = volume_device(local, name);
+	const char *const argv[] = { "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "root_owner=0:0", device, NULL };
+	vn_autoclose int mounted = -1, root = -1;
+	struct chain chain;
+
+	if (chain_read(local->images, sha256, &chain, err) < 0 || tool_run(argv, MKFS_MS, NULL, err) < 0
+	    || volume_mount(local, name, &mounted, err) < 0)
+		return -1;
+	root = openat(mounted, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return vn_fail_errno(err, errno, "open an image's volume");
+	return copy_layers(local, &chain, root, err);
+}
+
+/* A new thin volume reads as zeros: holes are not written. */
+static int
+copy_disk(int from, int to, off_t size, struct vn_error *err)
+{
+	vn_autofree char *piece = vn_alloc(PIECE);
+	off_t at = 0, end;
+
+	while ((at = lseek(from, at, SEEK_DATA)) >= 0 && at < size) {
+		end = lseek(from, at, SEEK_HOLE);
+		while (at < end) {
+			size_t wanted = (size_t)(end - at) < PIECE ? (size_t)(end - at) : PIECE;
+			ssize_t length = pread(from, piece, wanted, at);
+
+			if (length <= 0 || pwrite(to, piece, (size_t)length, at) != length)
+				return vn_fail_errno(err, errno ? errno : EIO, "copy an image to its volume");
+			at += length;
+		}
+	}
+	if ((at < 0 && errno != ENXIO) || fsync(to) < 0)
+		return vn_fail_errno(err, errno, "copy an image to its volume");
+	return 0;
+}
+
+static int
+fill_disk(const struct local *local, const char *sha256, const char *name, struct vn_error *err)
+{
+	vn_autofree char *path = vn_format("%s/%s/disk", local->images, sha256);
+	vn_autofree char *device = volume_device(local, name);
+	vn_autoclose int from = open(path, O_RDONLY | O_CLOEXEC);
+	vn_autoclose int to = open(device, O_WRONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (from < 0 || to < 0 || fstat(from, &st) < 0)
+		return vn_fail_errno(err, errno, "open %s", from < 0 ? path : device);
+	return copy_disk(from, to, st.st_size, err);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+/* Bytes of all layers of an archive, with room for what ext4 needs of its own. */
+static uint64_t
+size_of(const struct local *local, const char *sha256, const struct image_info *info)
+{
+	uint64_t bytes = 0;
+	struct vn_error ignored;
+	struct chain chain;
+
+	if (info->facts.format != IMAGE_TAR)
+		return info->facts.virtual_bytes;
+	if (chain_read(local->images, sha256, &chain, &ignored) < 0)
+		return SMALLEST;
+	for (size_t i = 0; i < chain.count; i++) {
+		struct image_info layer;
+
+		if (image_is_finished(local->images, chain.sha256[i], &layer))
+			bytes += layer.facts.bytes;
+	}
+	return 2 * bytes > SMALLEST ? 2 * bytes : SMALLEST;
+}
+
+static int
+make(const struct local *local, const char *sha256, const char *name, const char *what,
+     struct vn_error *err)
+{
+	struct image_info info;
+	struct vn_error ignored;
+	int result;
+
+	if (!image_is_finished(local->images, sha256, &info))
+		return vn_fail(err, VN_E_NOT_FOUND, "no image %.12s… is unpacked: add it again", sha256);
+	if (info.facts.format == IMAGE_QCOW2)
+		return vn_fail(err, VN_E_UNSUPPORTED, "the image %.12s… is a qcow2 disk: a thin volume is made "
+			       "from an archive or a raw disk", sha256);
+	if (volume_create(local, name, size_of(local, sha256, &info), what, err) < 0)
+		return -1;
+	result = info.facts.format == IMAGE_TAR ? fill_tree(local, sha256, name, err)
+						: fill_disk(local, sha256, name, err);
+	if (result == 0)
+		result = volume_tag(local, name, "finished", err);
+	if (result < 0)
+		volume_remove(local, name, &ignored);
+	return result;
+}
+
+/* Locked. */
+static int
+ensure(const struct local *local, const char *sha256, const char *name, struct vn_error *err)
+{
+	vn_autofree char *what = vn_format("image.%s", sha256);
+	struct volume volume;
+
+	if (volume_find(local, name, &volume, err) == 0) {
+		if (volume_has_tag(local, &volume, "finished"))
+			return 0;
+		if (volume_remove(local, name, err) < 0)
+			return -1;
+	} else if (err->code != VN_E_NOT_FOUND) {
+		return -1;
+	}
+	return make(local, sha256, name, what, err);
+}
+
+static char *
+name_of(const struct local *local, const char *sha256)
+{
+	vn_autofree char *what = vn_format("image-%.24s", sha256);
+
+	return volume_name(local, what);
+}
+
+int
+volume_of_image(struct local *local, const char *sha256, char **ret_name, struct vn_error *err)
+{
+	vn_autofree char *name = name_of(local, sha256);
+	int result;
+
+	pthread_mutex_lock(&local->volumes);
+	result = ensure(local, sha256, name, err);
+	pthread_mutex_unlock(&local->volumes);
+	if (result == 0)
+		*ret_name = vn_take_ptr(&name);
+	return result;
+}
+
+int
+volume_image_remove(struct local *local, const char *sha256, struct vn_error *err)
+{
+	vn_autofree char *name = NULL;
+	struct vn_error why;
+	int result;
+
+	if (types_check_local(local, DISK_LVM_THIN, &why) < 0)
+		return 0;
+	name = name_of(local, sha256);
+	pthread_mutex_lock(&local->volumes);
+	result = volume_remove(local, name, err);
+	pthread_mutex_unlock(&local->volumes);
+	return result;
+}
