@@ -290,7 +290,7 @@ local_grow(struct disk *disk, const struct disk_spec *spec, struct vn_error *err
 	if (!types_get(spec->type)->grow)
 		return vn_fail(err, VN_E_UNSUPPORTED, "a disk of type '%s' has no size of its own",
 			       disk_type_words[spec->type]);
-	if (check_unmounted(local, spec, err) < 0
+	if (local_check_unmounted(local, spec, err) < 0
 	    || folder_check(folder, spec, spec->image_sha256, &is_there, err) < 0)
 		return -1;
 	if (!is_there)
