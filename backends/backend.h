@@ -586,6 +586,8 @@ enum guest_file_how {
 	GUEST_FILE_PASSWORD,		/* root's hash in a file as of shadow(5) becomes `text`; without the
 					   file, or root in it, nothing */
 	GUEST_FILE_REMOVE,		/* goes, if it begins with `text` */
+	GUEST_FILE_PRUNE,		/* all go that have `path` and more as theirs, begin with `text`, and
+					   are none of this call's */
 };
 
 struct guest_file {			/* a file written into a mounted root */

@@ -234,7 +234,7 @@ print_netplan(const struct interfaces *all, struct vn_arena *arena)
 size_t
 guest_net_count(const struct task *task)
 {
-	return task->n_ports + 1 + 3;
+	return task->n_ports + 1 + 4;
 }
 
 static void
@@ -247,29 +247,30 @@ add(struct guest_files *files, const struct vnode *vnode, const char *path, cons
 		file->where = where;
 }
 
-/* One whose addresses were taken away must not get them back from its old file. */
+/* An interface that is gone, or has no address any more, must not get back what its old file says. */
 static void
 add_networkd(struct guest_files *files, struct task *task, const struct vnode *vnode,
-	     const struct interfaces *all, const struct port_spec *port)
+	     const struct interfaces *all)
 {
-	vn_autofree char *path = vn_format("/etc/systemd/network/05-vnoded-%s.network", port->ifname);
-	const char *kept = vn_arena_strdup(&task->arena, path);
-	struct guest_file *file;
+	struct guest_file *others = guest_files_add(files, vnode, "/etc/systemd/network/05-vnoded-", HEAD, 0);
+	const struct port_spec *port;
 
-	if (port->n_addresses) {
-		add(files, vnode, kept, print_networkd(all, port, &task->arena), 0644, networkd);
-		return;
+	if (others)
+		others->how = GUEST_FILE_PRUNE;
+	for (size_t i = 0; (port = port_at(task, i)); i++) {
+		vn_autofree char *path = vn_format("/etc/systemd/network/05-vnoded-%s.network",
+						   port->ifname);
+
+		if (port->n_addresses)
+			add(files, vnode, vn_arena_strdup(&task->arena, path),
+			    print_networkd(all, port, &task->arena), 0644, networkd);
 	}
-	file = guest_files_add(files, vnode, kept, HEAD, 0);
-	if (file)
-		file->how = GUEST_FILE_REMOVE;
 }
 
 void
 guest_net_add(struct guest_files *files, struct task *task, const struct vnode *vnode)
 {
 	struct interfaces all = { .task = task };
-	const struct port_spec *port;
 
 	if (task->control)
 		vnode_control_gateways(vnode, &all.gateway[0], &all.gateway[1]);
@@ -277,7 +278,6 @@ guest_net_add(struct guest_files *files, struct task *task, const struct vnode *
 	    "source /etc/network/interfaces.d/*\n", 0644, ifupdown);
 	add(files, vnode, "/etc/network/interfaces.d/vnoded", print_ifupdown(&all, &task->arena), 0644,
 	    ifupdown);
-	for (size_t i = 0; (port = port_at(task, i)); i++)
-		add_networkd(files, task, vnode, &all, port);
+	add_networkd(files, task, vnode, &all);
 	add(files, vnode, "/etc/netplan/99-vnoded.yaml", print_netplan(&all, &task->arena), 0600, netplan);
 }

@@ -59,7 +59,8 @@ is_here(const struct daemon *daemon, const char *sha256)
 typedef int file_fn(struct collection *all, json_t *file, const char *name, const char *path,
 		    struct vn_error *err);
 
-/* Each file with a source, until fn returns other than 0, which is returned. What is no document is left to who decodes it. */
+/* Each file with a source, until fn returns other than 0, which is returned. What is no document is left
+ * to who decodes it. */
 static int
 each_source(struct collection *all, file_fn *fn, struct vn_error *err)
 {

@@ -39,6 +39,7 @@ static const struct {
 	[GUEST_FILE_LINK] = { inject_link, true, 0 },
 	[GUEST_FILE_PASSWORD] = { inject_password, false, 0 },
 	[GUEST_FILE_REMOVE] = { inject_remove, false, 0 },
+	[GUEST_FILE_PRUNE] = { inject_prune, false, 0 },
 };
 
 static int
@@ -118,6 +119,7 @@ inject_file(const struct injection *injection, const struct guest_file *file, st
 	char *name = strrchr(path, '/');
 	vn_autoclose int folder = -1;
 	struct placing placing = { .file = file, .root = injection->root_fd,
+				   .all = injection->files, .n_all = injection->n_files,
 				   .uid = injection->owner.st_uid + file->uid,
 				   .gid = injection->owner.st_gid + file->gid };
 	struct stat before;

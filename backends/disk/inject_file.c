@@ -5,6 +5,7 @@
  */
 #include "backends/disk/inject_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -50,8 +51,10 @@ read_whole(int fd, const char *what, struct bytes *ret, struct stat *ret_st, str
 		return vn_fail(err, VN_E_INVALID, "%s is no ordinary file of at most %u bytes", what,
 			       GUEST_FILE_BYTES);
 	data = vn_alloc((size_t)st.st_size + 1);
-	for (ret->size = 0; got > 0 && ret->size < (size_t)st.st_size; ret->size += (size_t)(got > 0 ? got : 0))
+	for (ret->size = 0; got > 0 && ret->size < (size_t)st.st_size;) {
 		got = read(fd, data + ret->size, (size_t)st.st_size - ret->size);
+		ret->size += got > 0 ? (size_t)got : 0;
+	}
 	if (got < 0)
 		return vn_fail_errno(err, errno, "read %s", what);
 	if (ret_st)
@@ -238,23 +241,60 @@ inject_password(const struct placing *at, struct vn_error *err)
 
 /* Whether it is an ordinary file that begins with the text. */
 static bool
-begins_with(const struct placing *at, const char *text)
+begins_with(const struct placing *at, const char *name, const char *text)
 {
 	size_t length = strlen(text);
 	vn_autofree char *start = vn_alloc(length + 1);
-	vn_autoclose int fd = openat(at->folder, at->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	vn_autoclose int fd = openat(at->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	       read(fd, start, length) == (ssize_t)length && memcmp(start, text, length) == 0;
 }
 
+static int
+remove_name(const struct placing *at, const char *name, struct vn_error *err)
+{
+	if (at->file->text[0] && !begins_with(at, name, at->file->text))
+		return 0;
+	if (unlinkat(at->folder, name, 0) < 0 && errno != ENOENT && errno != EISDIR)
+		return vn_fail_errno(err, errno, "remove %s from the guest", at->file->path);
+	return 0;
+}
+
 int
 inject_remove(const struct placing *at, struct vn_error *err)
 {
-	if (at->file->text[0] && !begins_with(at, at->file->text))
-		return 0;
-	if (unlinkat(at->folder, at->name, 0) < 0 && errno != ENOENT && errno != EISDIR)
-		return vn_fail_errno(err, errno, "remove %s from the guest", at->file->path);
-	return 0;
+	return remove_name(at, at->name, err);
+}
+
+static bool
+is_of_this_call(const struct placing *at, const char *name)
+{
+	size_t folder = (size_t)(strrchr(at->file->path, '/') - at->file->path) + 1;
+
+	for (size_t i = 0; i < at->n_all; i++)
+		if (strncmp(at->all[i].path, at->file->path, folder) == 0 &&
+		    strcmp(at->all[i].path + folder, name) == 0)
+			return true;
+	return false;
+}
+
+int
+inject_prune(const struct placing *at, struct vn_error *err)
+{
+	int fd = openat(at->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		vn_close_at(&fd);
+		return vn_fail_errno(err, errno, "list the folder of %s in the guest", at->file->path);
+	}
+	while (result == 0 && (entry = readdir(dir)))
+		if (strncmp(entry->d_name, at->name, strlen(at->name)) == 0 &&
+		    !is_of_this_call(at, entry->d_name))
+			result = remove_name(at, entry->d_name, err);
+	closedir(dir);
+	return result;
 }

@@ -5,6 +5,8 @@
 
 struct placing {
 	const struct guest_file *file;
+	const struct guest_file *all;	/* of this call */
+	size_t n_all;
 	int root;			/* the guest's root */
 	int folder;			/* the one that the file is in */
 	const char *name;		/* in that folder, no path */
@@ -18,6 +20,7 @@ int inject_strict(const struct placing *placing, struct vn_error *err);
 int inject_link(const struct placing *placing, struct vn_error *err);
 int inject_password(const struct placing *placing, struct vn_error *err);
 int inject_remove(const struct placing *placing, struct vn_error *err);
+int inject_prune(const struct placing *placing, struct vn_error *err);
 
 /* Opens what `path` is for the guest whose root is open; flags as of openat2. Returns -1 with errno. */
 int inject_open(int root, const char *path, int flags, uint64_t resolve);

@@ -186,8 +186,8 @@ describe_disks(const struct world *world)
 		json_t *files = json_object();
 
 		vn_list_each(struct injected, file, &disk->files, link)
-			put(files, vn_strdup(file->path), json_pack("[i, i]", (int)file->mode,
-				(int)strlen(file->text)));
+			put(files, vn_strdup(file->path),
+			    json_pack("[i, i]", (int)file->mode, (int)strlen(file->text)));
 		put(section, vn_format("%lld", (long long)disk->vmid),
 		    json_pack("{s:s, s:s, s:I, s:b, s:I, s:s?, s:o}", "image", disk->image, "type",
 			      disk_type_words[disk->type], "size", (json_int_t)disk->size_bytes,

@@ -302,6 +302,19 @@ remove_file(struct vdisk *disk, const char *path)
 		}
 }
 
+static void
+prune_files(struct vdisk *disk, const char *prefix, const struct guest_file *files, size_t n_files)
+{
+	vn_list_each_safe(struct injected, file, &disk->files, link) {
+		bool is_kept = strncmp(file->path, prefix, strlen(prefix)) != 0;
+
+		for (size_t i = 0; i < n_files; i++)
+			is_kept |= strcmp(files[i].path, file->path) == 0;
+		if (!is_kept)
+			remove_file(disk, file->path);
+	}
+}
+
 static int
 inject(struct call *call, const struct disk_spec *spec, const struct guest_file *files,
        size_t n_files, struct vn_error *err)
@@ -317,7 +330,9 @@ inject(struct call *call, const struct disk_spec *spec, const struct guest_file 
 		if (files[i].path[0] != '/')
 			return vn_fail(err, VN_E_INVALID, "'%s' is not absolute", files[i].path);
 	for (size_t i = 0; i < n_files && !(call->is_amid && i == 1); i++)
-		if (files[i].how == GUEST_FILE_REMOVE)
+		if (files[i].how == GUEST_FILE_PRUNE)
+			prune_files(disk, files[i].path, files, n_files);
+		else if (files[i].how == GUEST_FILE_REMOVE)
 			remove_file(disk, files[i].path);
 		else
 			put_file(disk, &files[i]);

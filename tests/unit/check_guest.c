@@ -137,6 +137,13 @@ START_TEST(a_guests_tools_are_told_what_is_set)
 	check_holds(lab, "alice", "/etc/netplan/99-vnoded.yaml", "      addresses:\n        - \"10.1.0.1/24\"\n"
 		    "        - \"fd01::1/64\"\n      routes:\n        - {to: \"10.9.0.0/16\", via: \"10.1.0.2\", "
 		    "metric: 7}\n");
+	/* one that has lost its interface goes, with the next boot */
+	apply(lab, "{'topology':'t','vnodes':{'alice':{},'b_b':{}}}");
+	lab_do(lab, "topology.apply", "{so sb sb}", "document", parse("{'topology':'t','vnodes':{'alice':{}}}"),
+	       "prune", 1, "wait", 1);
+	lab_do(lab, "vnode.reboot", "{ss sb}", "vnode", "alice", "wait", 1);
+	check_file(lab, "alice", "/etc/systemd/network/05-vnoded-eth1.network", NULL);
+	check_holds(lab, "alice", "/etc/systemd/network/05-vnoded-eth0.network", "Name=eth0");
 	end(lab, "tools");
 }
 END_TEST
@@ -330,6 +337,7 @@ write_import(struct lab *lab, const char *text)
 	FILE *out;
 
 	mkdir(folder, 0755);
+	lab->daemon->config.import_dir = vn_arena_strdup(&lab->daemon->config.arena, folder);
 	out = fopen(path, "we");
 	ck_assert_ptr_nonnull(out);
 	fputs(text, out);

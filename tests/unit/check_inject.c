@@ -270,6 +270,22 @@ START_TEST(only_what_is_ours_goes)
 }
 END_TEST
 
+START_TEST(what_this_call_does_not_write_is_pruned)
+{
+	struct guest_file files[] = {
+		{ .path = "/etc/net/05-our-", .text = "# ours\n", .how = GUEST_FILE_PRUNE },
+		{ .path = "/etc/net/05-our-eth1", .text = "# ours\nnew\n", .mode = 0644 },
+	};
+
+	ck_assert_int_eq(inject_files(root, files, 1, &err), 0);
+	in_root("test ! -e etc && mkdir -p etc/net && cd etc/net && for f in 05-our-eth1 05-our-eth2 05-other; do "
+		"echo '# ours' >$f; done && echo theirs >05-our-3 && ln -s $OUT/x 05-our-4 && mkdir 05-our-5");
+	ck_assert_int_eq(inject_files(root, files, 2, &err), 0);
+	in_root("cd etc/net && test \"$(echo *)\" = '05-other 05-our-3 05-our-4 05-our-5 05-our-eth1'");
+	in_root("grep -q new etc/net/05-our-eth1 && test -z \"$(ls -A $OUT)\"");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -286,5 +302,6 @@ main(void)
 	tcase_add_test(tcase, a_password_keeps_the_files_owner_and_mode);
 	tcase_add_loop_test(tcase, a_hostile_shadow_is_neither_followed_nor_waited_for, 0, VN_COUNT(shadows));
 	tcase_add_test(tcase, only_what_is_ours_goes);
+	tcase_add_test(tcase, what_this_call_does_not_write_is_pruned);
 	return run_tcase("inject", tcase);
 }

@@ -97,8 +97,6 @@ lab_open(struct lab *lab)
 	set(&config, "state_dir=", lab->folder);
 	vn_autofree char *run = vn_format("%s/run", lab->folder);
 	set(&config, "run_dir=", run);
-	vn_autofree char *import = vn_format("%s/import", lab->folder);
-	set(&config, "import_dir=", import);
 	set(&config, "default_backend=", "fake");
 	set(&config, "default_image=", "img");
 	lab->loop = test_loop();

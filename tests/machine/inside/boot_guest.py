@@ -3,10 +3,12 @@ import json
 
 from lab.client import PATIENCE
 from lab.world import inits_of, run
-from machine import show, vnodectl
+from machine import add_image, load, show, vnodectl
 
-SSH = ["ssh", "-i", "/opt/machine/key", "-p", "2222", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
-       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "root@127.0.0.1"]
+EXAMPLE = "/opt/machine/examples/debian.json"
+KNOWN_HOSTS = "/run/known_hosts"
+SSH = ["ssh", "-i", "/opt/machine/key", "-p", "2222", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
+       "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", "LogLevel=ERROR"]
 
 # Tells whether it was ended in order.
 UNIT = """[Service]
@@ -19,8 +21,23 @@ WantedBy=multi-user.target
 """
 
 
-def ssh(*words):
-	return run(*SSH, *words).strip()
+def ssh(*words, options=()):
+	return run(*SSH, *options, "root@127.0.0.1", *words).strip()
+
+
+def example():
+	"""The example, for whoever has the tests' key."""
+	document = load(EXAMPLE)
+	with open("/opt/machine/key.pub") as file:
+		document["authorized_keys"] = [file.read().strip()]
+	return document
+
+
+def network(c):
+	"""Addresses and routes of the guest, without what the kernel makes by itself."""
+	lines = c.output("deb", "ip -o addr show scope global; ip route; ip -6 route show scope global").splitlines()
+	return sorted(" ".join(word for word in line.split() if word not in ("noprefixroute", "nodad", "permanent"))
+		      for line in lines if "proto kernel" not in line)
 
 
 def wait_until_up(m):
@@ -41,9 +58,8 @@ def case_image(m):
 
 
 def case_boots_to_multi_user(m):
-	m.client().change("vnode.create", name="deb", image="debian", memory="512MiB", grace="120s", restart="on-failure",
-			  forwards=[{"host": 2222, "guest": 22}])
-	vnodectl("boot", "deb")
+	add_image(m.client())
+	m.client().change("topology.apply", document=example())
 	wait_until_up(m)
 	assert m.client().output("deb", "systemctl is-active multi-user.target ssh.service").split() == ["active"] * 2
 	with open(f"/proc/{inits_of(m.client(), ['deb'])['deb']}/uid_map") as file:
@@ -51,9 +67,46 @@ def case_boots_to_multi_user(m):
 
 
 def case_reached_by_ssh(m):
+	"""By the key of the topology, and only where the host keys are those that vnoded tells."""
+	keys = m.client().call("vnode.get", vnode="deb")["host_keys"]
+	with open(KNOWN_HOSTS, "w") as file:
+		file.writelines(f"[127.0.0.1]:2222 {key}\n" for key in keys)
+	for key in keys:
+		assert ssh("id", "-u", options=["-o", f"HostKeyAlgorithms={key.split()[0]}"]) == "0", key
+	assert ssh("ls /etc/ssh/*_key").split() == ["/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ed25519_key"]
 	assert ssh("hostname") == "deb" and ssh("id", "-u") == "0"
 	assert ssh("systemctl", "is-active", "multi-user.target") == "active"
 	return ssh("uptime", "-p") + ", " + ssh("systemctl", "--version").splitlines()[0]
+
+
+def case_knows_what_it_was_told(m):
+	assert ssh("cat", "/etc/motd") == "This Debian is a vnode."
+	assert ssh("date", "+%Z", "-d", "2026-01-01") == "CET" and ssh("cat", "/etc/timezone") == "Europe/Berlin"
+	assert ssh("getent", "hosts", "peer").split()[0] in ("10.30.0.2", "fd30::2"), ssh("getent", "hosts", "peer")
+	assert ssh("hostname", "-f") == "deb.lab.example"
+	assert ssh("ping", "-c", "1", "-W", "10", "peer")
+	identity = ssh("cat", "/etc/machine-id")
+	assert len(identity) == 32 and ssh("busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer",
+					   "GetMachineId").split()[1] == f'"{identity}"'
+
+
+def case_keeps_its_network_whatever_its_tools_do(m):
+	"""ifupdown has run at its boot; then it runs again, and systemd-networkd takes over."""
+	c = m.client()
+	before = network(c)
+	assert [line for line in before if "10.30.0.1/24" in line] and [line for line in before if "fd30::1/64" in line], before
+	assert c.output("deb", "systemctl is-active networking.service") == "active"
+	c.output("deb", "systemctl restart networking.service")
+	assert network(c) == before, (before, network(c))
+	c.output("deb", "systemctl start systemd-networkd.service && "
+		 "/lib/systemd/systemd-networkd-wait-online --timeout=600 -i eth0 -i eth1")
+	states = c.output("deb", "networkctl --no-legend list eth0 eth1").split()
+	assert states.count("configured") == 2, states
+	strip = lambda lines: sorted(line.replace("proto static ", "") for line in lines)
+	assert strip(network(c)) == strip(before), (before, network(c))
+	assert ssh("ping", "-c", "1", "-W", "10", "10.30.0.2")
+	c.output("deb", "systemctl stop systemd-networkd.service systemd-networkd.socket")
+	assert ssh("id", "-u") == "0"
 
 
 def case_own_cgroups(m):
@@ -83,6 +136,9 @@ def case_reboots_from_inside(m):
 	c.event("vnode.state", vnode="deb", to="running")
 	wait_until_up(m)
 	assert inits_of(c, ["deb"]) != before
+	keys = c.call("vnode.get", vnode="deb")["host_keys"]
+	with open(KNOWN_HOSTS) as file:
+		assert file.read() == "".join(f"[127.0.0.1]:2222 {key}\n" for key in keys), "other host keys after a reboot"
 	assert ssh("wc", "-l", "/root/ended-in-order").split()[0] == "1"
 
 
@@ -108,7 +164,7 @@ def case_halts_politely(m):
 
 
 def case_nothing_is_left_of_it(m):
-	vnodectl("destroy", "deb")
+	vnodectl("delete", "debian")
 	vnodectl("image", "rm", "debian")
 	assert not run("systemctl", "--failed", "--plain", "--no-legend").strip()
 	assert show("vnoded.service", "ActiveState") == "active"
