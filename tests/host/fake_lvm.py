@@ -47,7 +47,9 @@ def create(volumes):
 	if "-s" in arguments:
 		assert "-kn" in arguments and "-ay" in arguments, "a snapshot that would not be active"
 		group, origin = arguments[-1].split("/")
-		os.sync()
+		device = os.open(volumes[origin]["loop"], os.O_RDWR)
+		os.fsync(device)
+		os.close(device)
 		run("cp", "--sparse=always", volumes[origin]["file"], path)
 		size = volumes[origin]["size"]
 	else:
