@@ -33,6 +33,10 @@ check(const struct vnode *vnode, const struct image_capture_params *p, const cha
 	if (p->delta && !base)
 		return vn_fail_at(err, "/delta", VN_E_NOT_FOUND, "the image that vnode '%s' was made from has "
 				  "no name any more: capture the vnode whole", vnode_title(vnode));
+	if (vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].can_mount)
+		return vn_fail_at(err, "/vnode", VN_E_UNSUPPORTED, "a disk of type '%s' cannot be mounted on this "
+				  "host, so no image can be made of vnode '%s'",
+				  disk_type_words[vnode->disk_type], vnode_title(vnode));
 	if (p->delta && vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].has_changes)
 		return vn_fail_at(err, "/delta", VN_E_UNSUPPORTED, "a disk of type '%s' does not keep its "
 				  "changes apart: capture vnode '%s' whole",

@@ -25,11 +25,15 @@ open_folder(const char *path, int *ret_fd, struct vn_error *err)
 	return *ret_fd < 0 ? vn_fail_errno(err, errno, "open %s", path) : 0;
 }
 
+/* An image that is itself a disk has no files to be seen: of a vnode's own there is nothing then. */
 static int
 open_bases(const struct local *local, const char *sha256, struct opened *opened, struct vn_error *err)
 {
+	struct image_info info;
 	struct chain chain;
 
+	if (image_is_finished(local->images, sha256, &info) && info.facts.format != IMAGE_TAR)
+		return 0;
 	if (chain_read(local->images, sha256, &chain, err) < 0)
 		return -1;
 	for (size_t i = 0; i < chain.count; i++) {
