@@ -39,7 +39,10 @@ connect_outside(void)
 		"ip link set wan0 up'"), 0);
 }
 
-/* Answers each connection or datagram on port 7 of a vnode with its name. */
+/*
+ * Answers each line on port 7 of a vnode with its name. The line is read first: socat ends without an answer
+ * when it cannot write to a program that has ended.
+ */
 static void
 serve(int vmid, const char *socat)
 {
@@ -47,7 +50,7 @@ serve(int vmid, const char *socat)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		vn_autofree char *command = vn_format("exec socat %s SYSTEM:'echo node%d'", socat,
+		vn_autofree char *command = vn_format("exec socat %s SYSTEM:'read line; echo node%d'", socat,
 						      vmid);
 		int fd = open(netns, O_RDONLY);
 
