@@ -279,7 +279,7 @@ picture(void)
 		   "echo filter show dev v${i}e1 ingress; done | tc -force -b - 2>/dev/null'; "
 		   "nsenter --net=" BASE "/run/netns/vnoded-3 sh -c 'ip -o link; ip -o addr; "
 		   "ip route show table all; ip -6 route show table all'; } | "
-		   "sed -E 's/ qlen [0-9]+//; s/[a-z_]+_timer +[0-9.]+//g; /^anycast/d; "
+		   "sed -E 's/ qlen [0-9]+//; s/index [0-9]+ ref/ref/; s/[a-z_]+_timer +[0-9.]+//g; /^anycast/d; "
 		   "/^[0-9]+: i[0-9]+e/s/ether [^ ]+//'");
 	ck_assert_msg(strstr(text, "l1:") && strstr(text, "lo"), "no picture: %s", text);
 	return blur(text);
