@@ -86,6 +86,7 @@ local_open(const struct backend_env *env, struct disk **ret, struct vn_error *er
 	local->workshop = -1;
 	pthread_mutex_init(&local->lock, NULL);
 	pthread_mutex_init(&local->volumes, NULL);
+	types_init(local);
 	if (make_folders(local, err) < 0) {
 		local_close(&local->base);
 		return -1;

@@ -34,6 +34,14 @@ types_open_root(const struct local *local, const char *folder, const struct disk
 	return type->open_root(local, folder, spec, ret_fd, err);
 }
 
+void
+types_init(struct local *local)
+{
+	for (int i = 0; i < DISK_TYPES; i++)
+		if (types[i]->probe)
+			vn_fail(&local->lacks[i], VN_E_UNSUPPORTED, "the host has not been set up yet");
+}
+
 static void
 probe_extras(struct local *local)
 {

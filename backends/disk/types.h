@@ -38,6 +38,9 @@ const struct disk_type_ops *types_get(int type);
 int types_open_root(const struct local *local, const char *folder, const struct disk_spec *spec, int *ret_fd,
 		    struct vn_error *err);
 
+/* Until it is probed, there are no disks of a type that has to be. */
+void types_init(struct local *local);
+
 /* Probes every type, and extra disks; the verdicts are kept in `local`. */
 void types_probe(struct local *local);
 

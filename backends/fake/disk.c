@@ -293,13 +293,18 @@ put_file(struct vdisk *disk, const struct guest_file *file)
 }
 
 static void
+forget_file(struct injected *file)
+{
+	vn_list_remove(&file->link);
+	injected_free(file);
+}
+
+static void
 remove_file(struct vdisk *disk, const char *path)
 {
 	vn_list_each_safe(struct injected, file, &disk->files, link)
-		if (strcmp(file->path, path) == 0) {
-			vn_list_remove(&file->link);
-			injected_free(file);
-		}
+		if (strcmp(file->path, path) == 0)
+			forget_file(file);
 }
 
 static void
@@ -311,7 +316,7 @@ prune_files(struct vdisk *disk, const char *prefix, const struct guest_file *fil
 		for (size_t i = 0; i < n_files; i++)
 			is_kept |= strcmp(files[i].path, file->path) == 0;
 		if (!is_kept)
-			remove_file(disk, file->path);
+			forget_file(file);
 	}
 }
 
