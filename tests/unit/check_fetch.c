@@ -506,7 +506,9 @@ start_url(const char *url, uint64_t limit, unsigned stall_ms)
 
 	memset(&outcome, 0, sizeof(outcome));
 	outcome.cancel_on_progress = cancel;
+	pthread_mutex_lock(&asked_lock);	/* the server's thread may be at an earlier request */
 	asked = (struct asked){ 0 };
+	pthread_mutex_unlock(&asked_lock);
 	return fetcher->ops->start(fetcher, &request, &fetch, &err);
 }
 
