@@ -396,18 +396,15 @@ guest_files_write(struct task *task, const struct disk_spec *spec, struct vn_err
 	return status;
 }
 
-json_t *
-guest_files_host_keys(const struct vnode *vnode)
+static json_t *
+make_host_keys(const struct vnode *vnode)
 {
 	char name[VN_NAME_MAX + 1];
 	vn_autofree char *comment = NULL;
-	json_t *list;
+	json_t *list = json_array();
 
-	if (!vnode->spec.inject)
-		return json_null();
 	hosts_name(vnode, name);
 	comment = vn_format("root@%s", name);
-	list = json_array();
 	for (int kind = 0; kind < HOST_KEY_KINDS; kind++) {
 		vn_autofree char *line = NULL;
 
@@ -416,4 +413,15 @@ guest_files_host_keys(const struct vnode *vnode)
 		json_array_append_new(list, json_stringn(line, strcspn(line, "\n")));
 	}
 	return list;
+}
+
+/* Kept, for they take longer than all else that vnode.get does, and never change. */
+json_t *
+guest_files_host_keys(struct vnode *vnode)
+{
+	if (!vnode->spec.inject)
+		return json_null();
+	if (!vnode->host_keys)
+		vnode->host_keys = make_host_keys(vnode);
+	return json_incref(vnode->host_keys);
 }

@@ -29,8 +29,8 @@ void guest_files_fini(struct guest_files *files);
 /* Writes them into the mounted root. Errors: what `inject` of a disk says. Thread: worker. */
 int guest_files_write(struct task *task, const struct disk_spec *spec, struct vn_error *err);
 
-/* The lines by which clients know the vnode's host keys; a new array, or null without any. */
-json_t *guest_files_host_keys(const struct vnode *vnode);
+/* The lines by which clients know the vnode's host keys; a reference to an array, or null without any. */
+json_t *guest_files_host_keys(struct vnode *vnode);
 
 /* Room for one more at the end of the list, zeroed; for guest_net.c. */
 struct guest_file *guest_files_add(struct guest_files *files, const struct vnode *vnode, const char *path,

@@ -86,6 +86,7 @@ struct vnode {
 	struct doc_vnode spec;
 	json_t *spec_json;		/* canonical */
 	char *row_text;			/* its row of vnode.list without the job; NULL: to be built anew */
+	json_t *host_keys;		/* public lines; NULL: not asked for yet */
 	struct vn_arena spec_arena;
 	char image_sha256[65];		/* resolved when the disk was made; "" none yet */
 	int disk_type;			/* likewise: enum disk_type; -1: none yet */

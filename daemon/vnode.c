@@ -63,6 +63,7 @@ vnode_free(struct vnode *vnode)
 	vn_list_remove(&vnode->in_topology);
 	vn_list_remove(&vnode->link);
 	json_decref(vnode->spec_json);
+	json_decref(vnode->host_keys);
 	vn_arena_fini(&vnode->spec_arena);
 	free(vnode->row_text);
 	free(vnode->name);
