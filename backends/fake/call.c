@@ -247,7 +247,8 @@ wrong_order(struct call *call, struct vn_error *err, const char *format, ...)
 	va_end(args);
 	if (call->has_hung)
 		return vn_fail(err, VN_E_BACKEND, "%s came too late: %s", call->op, text);
-	call->world->wrong_orders++;
+	if (!call->world->wrong_orders++)
+		call->world->first_wrong_order = vn_format("%s: %s", call->op, text);
 	return vn_fail(err, VN_E_INTERNAL, "wrong order: %s: %s", call->op, text);
 }
 

@@ -133,6 +133,18 @@ world_wrong_orders(struct world *world)
 	return count;
 }
 
+char *
+world_wrong_order(struct world *world)
+{
+	char *text = NULL;
+
+	pthread_mutex_lock(&world->lock);
+	if (world->first_wrong_order)
+		text = vn_strdup(world->first_wrong_order);
+	pthread_mutex_unlock(&world->lock);
+	return text;
+}
+
 unsigned
 world_count(struct world *world, const char *op)
 {

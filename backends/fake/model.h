@@ -172,6 +172,7 @@ struct world {
 
 	struct vn_list handles, messages, faults, delays;
 	unsigned life, hanging, releases, calls, wrong_orders;
+	char *first_wrong_order;
 	unsigned freeze_in;		/* changing calls until the freeze; 0: none planned */
 	enum world_point freeze_point;
 	bool is_frozen, is_private;

@@ -107,6 +107,7 @@ world_free(struct world *world)
 		free(delay);
 	}
 	free(world->routes);
+	free(world->first_wrong_order);
 	free(world->log);
 	pthread_cond_destroy(&world->changed);
 	pthread_mutex_destroy(&world->lock);

@@ -186,3 +186,5 @@ unsigned world_count(struct world *world, const char *op);	/* calls of one op */
 json_t *world_log(struct world *world);
 void world_log_clear(struct world *world);
 unsigned world_wrong_orders(struct world *world);
+/* What the first of them was, to be freed; NULL: there was none. */
+char *world_wrong_order(struct world *world);

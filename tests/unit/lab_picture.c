@@ -222,6 +222,7 @@ void
 lab_check_quiet(struct lab *lab, const char *what)
 {
 	const struct model *model = lab->daemon->model;
+	vn_autofree char *wrong_order = NULL;
 
 	ck_assert_msg(!jobs_active(lab->daemon->jobs), "%s: a job is left", what);
 	vn_list_each(struct vnode, vnode, &model->vnodes, link)
@@ -235,7 +236,8 @@ lab_check_quiet(struct lab *lab, const char *what)
 			      image->state != IMAGE_ABSENT, "%s: image %s is held or %s", what,
 			      image->name, image_state_words[image->state]);
 	check_incoming(lab, what);
-	ck_assert_msg(!world_wrong_orders(lab->world), "%s: calls in a wrong order", what);
+	wrong_order = world_wrong_order(lab->world);
+	ck_assert_msg(!wrong_order, "%s: a call in a wrong order: %s", what, wrong_order);
 }
 
 static void
