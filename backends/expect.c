@@ -25,27 +25,32 @@ pass_rate(const struct shape *hop, double rate)
 	return hop->rate_bps ? fmin(rate, (double)hop->rate_bps) : rate;
 }
 
+/* That one of two happens. Written so that with one alone it is that one to the last bit: people read it. */
+static double
+either(double p, double q)
+{
+	return p + q - p * q;
+}
+
 void
 expect_path(const struct shape *hops, unsigned n_hops, struct expectation *ret)
 {
-	double rate = INFINITY, kept = 1, whole = 1, passed = 1, offer = 0;
+	double rate = INFINITY, passed = 1, offer = 0;
 
 	*ret = (struct expectation){ 0 };
 	for (unsigned i = 0; i < n_hops; i++) {
 		const struct shape *hop = &hops[i];
 
 		rate = pass_rate(hop, rate);
-		kept *= 1 - hop->loss;
-		whole *= 1 - hop->corrupt;
 		passed *= fmax(1 - hop->loss, 0.01);
 		offer = fmax(offer, (double)hop->rate_bps / passed);
 		ret->delay_ns += hop->delay_ns;
 		ret->delay_slack_ns += slack_of(hop);
 		ret->spread_ns += 4 * hop->jitter_ns;
+		ret->loss = either(ret->loss, hop->loss);
+		ret->corrupt = either(ret->corrupt, hop->corrupt);
 		ret->loss_correlation = fmax(ret->loss_correlation, hop->loss_correlation);
 	}
-	ret->loss = 1 - kept;
-	ret->corrupt = 1 - whole;
 	if (isfinite(rate)) {
 		ret->rate_bps = (uint64_t)llround(rate);
 		ret->offer_bps = (uint64_t)llround(offer);

@@ -263,6 +263,8 @@ START_TEST(a_path_is_as_narrow_as_its_narrowest_hop)
 	ck_assert_uint_eq(is.delay_ns, 7000000);
 	ck_assert_double_eq_tol(is.loss, 0.28, 1e-9);
 	ck_assert_double_eq_tol(is.corrupt, 0.5, 1e-9);
+	expect_path(hops, 1, &is);
+	ck_assert_double_eq(is.loss, 0.1);
 	expect_path(hops, 0, &is);
 	ck_assert_uint_eq(is.rate_bps, 0);
 }

@@ -147,11 +147,13 @@ def case_jitter(m):
 	for distribution, outside in ("uniform", 0), ("normal", .317), ("pareto", .06):
 		shape(m, "link", "delay=100ms", "jitter=20ms", f"distribution={distribution}")
 		found = send(m, "link", "a", "b")
-		early = sum(delay < 80 for delay in found.delays) / COUNT
+		# A slow processor makes all late: that the jitter's end is kept is told by the clock, a share by the median.
+		end = found.median() - 20 if distribution == "normal" else 80
+		early = sum(delay < end for delay in found.delays) / COUNT
 		assert found.lost() == 0 and found.overtakers() > .1, found.overtakers()
 		assert early == 0 if distribution != "normal" else is_share(early, outside / 2), (distribution, early)
 		assert found.deviation() > .4 * 20, (distribution, found.deviation())
-		notes.append(f"{distribution}: deviation {found.deviation():.1f} ms, {percent(early)} before 80 ms")
+		notes.append(f"{distribution}: deviation {found.deviation():.1f} ms, {percent(early)} before {end:.0f} ms")
 	return "; ".join(notes)
 
 
