@@ -164,7 +164,8 @@ static void
 on_look_end(void *arg, const struct verification *verification, const struct vn_error *err)
 {
 	struct monitor *monitor = arg;
-	bool is_settled = verification && !json_array_size(verification_busy(verification));
+	bool is_settled = verification && !json_array_size(verification_busy(verification)) &&
+			  !verification_is_overtaken(verification);
 
 	monitor->is_looking = false;
 	if (!verification && !err)
@@ -184,7 +185,8 @@ static void
 on_timer(void *arg)
 {
 	struct monitor *monitor = arg;
-	struct verify_scope scope = { .fabric_only = true };
+	/* While jobs follow each other every look is overtaken: this one ends, and another comes later. */
+	struct verify_scope scope = { .fabric_only = true, .once = true };
 	struct vn_error err = { 0 };
 
 	loop_remove(vn_take_ptr(&monitor->timer));

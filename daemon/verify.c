@@ -252,7 +252,14 @@ verification_settle(struct verification *v)
 		json_decref(difference->found);
 	}
 	v->all.count = kept;
-	return kept == before;
+	v->overtaken = kept < before;
+	return !v->overtaken;
+}
+
+bool
+verification_is_overtaken(const struct verification *v)
+{
+	return v->overtaken;
 }
 
 const struct differences *

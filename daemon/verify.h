@@ -15,6 +15,7 @@ struct verify_scope {
 	const char *topology;		/* NULL: all of the host */
 	const struct job *job;		/* whose own locks do not count; NULL */
 	bool fabric_only;		/* the network but for the insides of namespaces */
+	bool once;			/* what jobs overtake is left out at once */
 };
 
 enum { VERIFY_NET, VERIFY_DISK, VERIFY_GUESTS, VERIFY_SOURCES };
@@ -38,6 +39,8 @@ extern const struct verify_source {
 bool verification_settle(struct verification *verification);
 /* After it: all differences; borrowed. */
 const struct differences *verification_found(const struct verification *verification);
+/* Whether verification_settle took something out. */
+bool verification_is_overtaken(const struct verification *verification);
 /* Vnodes and LANs of which nothing is said since a job works on them; names; borrowed. */
 json_t *verification_busy(const struct verification *verification);
 /* The answer of host.verify; a new reference. */
@@ -52,7 +55,7 @@ struct verifier *verifier_open(struct daemon *daemon);
 void verifier_close(struct verifier *verifier);	/* after the pool; NULL is fine */
 
 /*
- * Looks, again where a job came between, and calls on_end(arg, verification, NULL) once, on the loop and never
+ * Looks, again where a job came between (but not with scope->once), and calls on_end(arg, verification, NULL) once, on the loop and never
  * from inside; the verification is borrowed for that call. (arg, NULL, err): it failed; (arg, NULL, NULL): the
  * daemon ends before.
  * Errors: as verification_new.

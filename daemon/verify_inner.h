@@ -36,6 +36,7 @@ struct verification {
 
 	struct differences found[VERIFY_SOURCES];	/* each written by its source */
 	struct differences all;		/* after settling */
+	bool overtaken;			/* settling took some out */
 };
 
 /* By vmid, or by uuid where that is not NULL; NULL: none of the scope. */

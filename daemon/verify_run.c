@@ -21,7 +21,7 @@ struct look {				/* one source of one try */
 struct run {
 	struct verifier *verifier;
 	char *topology;
-	bool fabric_only, told;
+	bool fabric_only, once, told;
 	verify_end_fn *on_end;
 	void *arg;
 	struct verification *verification;
@@ -90,7 +90,7 @@ conclude(struct run *run)
 			free_run(run);
 			return;
 		}
-	if (!verification_settle(run->verification) && ++run->tries < TRIES) {
+	if (!verification_settle(run->verification) && !run->once && ++run->tries < TRIES) {
 		verification_free(vn_take_ptr(&run->verification));
 		begin_try(run);
 		return;
@@ -188,6 +188,7 @@ verify_begin(struct daemon *daemon, const struct verify_scope *scope, verify_end
 	run->verifier = daemon->verifier;
 	run->topology = vn_strdup(scope->topology);
 	run->fabric_only = scope->fabric_only;
+	run->once = scope->once;
 	run->on_end = on_end;
 	run->arg = arg;
 	vn_list_init(&run->link);
