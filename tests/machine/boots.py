@@ -3,26 +3,30 @@
 
 usage: boots.py FOLDER [BOOT…]     FOLDER has disk, vmlinuz and initrd; each boot leaves FOLDER/BOOT.log
 
+Without names all are tried: those that follow each other on the one disk, and beside them those that need
+nothing of another on a copy of it. One emulated machine does not fill two processors.
+
 What surprises: the tests speak through the second serial port, a line each, and may ask for a power cut,
 which is a SIGKILL for QEMU: what the machine had not yet written to its disk is lost. (cache=unsafe changes
 nothing of that: what QEMU has written, this machine keeps.)
 """
 import os
-import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 PATIENCE = 1800			# seconds without a word after which a machine hangs: a net, no measure
 
-# Each name is a boot of the one disk; inside/machine.py knows what it tries.
+# Each name is a boot; inside/machine.py knows what it tries.
 BOOTS = ["first", "again", "cut-middle", "cut-committed", "cut-answered", "last"]	# and, when asked for, cut-early
+APART = ["network", "lab", "guest"]
 
 
 class Machine:
-	def __init__(self, folder, boot):
+	def __init__(self, folder, disk, boot):
 		def path(name):
 			return os.path.join(folder, name)
 
@@ -32,7 +36,7 @@ class Machine:
 			"-display", "none", "-monitor", "none", "-nic", "none", "-device", "virtio-rng-pci",
 			"-serial", f"file:{self.log}", "-serial", "stdio",
 			"-kernel", path("vmlinuz"), "-initrd", path("initrd"),
-			"-drive", f"file={path('disk')},if=virtio,format=raw,cache=unsafe",
+			"-drive", f"file={path(disk)},if=virtio,format=raw,cache=unsafe",
 			"-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off "
 				   f"systemd.journald.forward_to_console=1 vnoded.boot={boot}"],
 			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -68,34 +72,60 @@ def follow(machine):
 			if line == "cut":
 				machine.cut_power()
 			elif line != "end":
-				print(f"  {line}", flush=True)
+				print(f"  {machine.boot}: {line}", flush=True)
 		machine.process.wait()
 	except TimeoutError as error:
-		print(f"  FAIL {machine.boot}: {error}")
+		print(f"  {machine.boot}: FAIL {error}")
 	finally:
 		machine.cut_power()
 	if not is_complete:
-		print(f"  FAIL {machine.boot}: the machine ended before its tests; see {machine.log}")
+		print(f"  {machine.boot}: FAIL: the machine ended before its tests; see {machine.log}")
 		counts["FAIL"] += 1
 	return counts["pass"], counts["FAIL"]
 
 
-def processor_seconds():
-	used = resource.getrusage(resource.RUSAGE_CHILDREN)
-	return used.ru_utime + used.ru_stime
+class Chain(threading.Thread):
+	"""Boots of one disk, one after the other."""
+
+	def __init__(self, folder, disk, names):
+		super().__init__()
+		self.folder, self.disk, self.names = folder, disk, names
+		self.machine, self.is_ended, self.passed, self.failed = None, False, 0, 0
+
+	def run(self):
+		for boot in self.names:
+			if self.is_ended:
+				return
+			begin = time.monotonic()
+			print(f"machine: boot '{boot}'", flush=True)
+			self.machine = Machine(self.folder, self.disk, boot)
+			good, bad = follow(self.machine)
+			self.passed, self.failed = self.passed + good, self.failed + bad
+			print(f"machine: boot '{boot}': {good} passed, {bad} bad, {time.monotonic() - begin:.0f} s", flush=True)
+
+	def end(self):
+		self.is_ended = True
+		if self.machine:
+			self.machine.cut_power()
 
 
 def main():
-	folder, names = sys.argv[1], sys.argv[2:] or BOOTS
-	signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))	# not without the machine's end
-	passed = failed = 0
-	for boot in names:
-		begin, used = time.monotonic(), processor_seconds()
-		print(f"machine: boot '{boot}'", flush=True)
-		good, bad = follow(Machine(folder, boot))
-		passed, failed = passed + good, failed + bad
-		print(f"machine: boot '{boot}': {good} passed, {bad} bad, {time.monotonic() - begin:.0f} s "
-		      f"({processor_seconds() - used:.0f} s of processors)", flush=True)
+	folder, names = sys.argv[1], sys.argv[2:]
+	chains = [Chain(folder, "disk", names or BOOTS)]
+	if not names:
+		disk = os.path.join(folder, "disk")
+		subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, f"{disk}-apart"], check=True)
+		chains.append(Chain(folder, "disk-apart", APART))
+	signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+	try:
+		for chain in chains:
+			chain.start()
+		for chain in chains:
+			chain.join()
+	finally:
+		for chain in chains:		# nothing stays behind when this is ended early
+			chain.end()
+	passed, failed = sum(chain.passed for chain in chains), sum(chain.failed for chain in chains)
 	print(f"{passed} passed, {failed} failed")
 	return 1 if failed or not passed else 0
 

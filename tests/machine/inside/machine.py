@@ -25,7 +25,7 @@ NOTES = "/opt/machine/notes.json"		# what one boot tells the next
 # The files with the cases of each boot, and when the power goes in the end of its last one: after so many
 # events of an apply, or at a moment that has a name.
 BOOTS = {
-	"first": (["boot_first"], None), "again": (["boot_again", "boot_network", "boot_lab", "boot_guest", "boot_cut_idle"], "idle"),
+	"first": (["boot_first"], None), "again": (["boot_again", "boot_cut_idle"], "idle"),
 	"cut-early": (["boot_cut"], 1), "cut-middle": (["boot_cut"], 8),
 	"cut-committed": (["boot_cut"], "running"), "cut-answered": (["boot_cut"], "answer"),
 	"last": (["boot_last"], None),
