@@ -1,46 +1,18 @@
 /*
- * The configuration: one table says of each key where it lives, how it is read, what it is without
- * a file, and whether it may change while vnoded runs. Presets are texts that take the same way as
- * those of a file, so a preset cannot be something a file could not say.
+ * The configuration: one table says of each key where it lives, what kind of value it takes, what it is
+ * without a file, and whether it may change while vnoded runs. Presets are texts that take the same way
+ * as those of a file, so a preset cannot be something a file could not say.
  *
  * The surprising one is `socket`: unless it is set it lies in run_dir and follows that.
  */
-#include "daemon/config.h"
+#include "daemon/config_inner.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "daemon/log.h"
-#include "proto/base/disk_type.h"
 #include "proto/base/mem.h"
-#include "proto/base/units.h"
-
-enum kind {
-	KIND_TEXT, KIND_NAME, KIND_PATH, KIND_NETWORK4, KIND_NETWORK6, KIND_NETWORKS, KIND_LEVEL,
-	KIND_DISK, KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_SWITCH,
-};
-
-static const char *const kind_words[] = {
-	"text", "name", "path", "IPv4 network", "IPv6 network", "networks", "level", "disk type",
-	"count", "size", "time", "yes or no",
-};
-
-#define OPTIONAL 1u			/* an empty value is none */
-#define RELOAD   2u			/* may change while vnoded runs */
-
-struct key {
-	const char *name;
-	enum kind kind;
-	unsigned flags;
-	size_t offset;
-	const char *preset;
-	const char *help;
-	uint64_t min, max;		/* COUNT, SIZE, TIME (ns) */
-};
 
 #define KEY(key, member, kind, flags, preset, ...) \
 	{ key, kind, flags, offsetof(struct config, member), preset, __VA_ARGS__ }
@@ -51,7 +23,7 @@ struct key {
 #define S   (1000 * MS)
 
 /* name, member, kind, flags, preset, help, smallest and largest value */
-static const struct key keys[] = {
+static const struct config_key keys[] = {
 	KEY("instance_name", instance_name, KIND_NAME, 0, "vnoded",
 	    "Name of this installation, shown to people"),
 	KEY("state_dir", state_dir, KIND_PATH, 0, "/var/lib/vnoded",
@@ -98,7 +70,6 @@ static const struct key keys[] = {
 	    "Answers and events that one connection may leave unread", MIB, 16 * GIB),
 	KEY("boot_width", boot_width, KIND_COUNT, 0, "8", "Most guests started at a time", 1, 64),
 	KEY("grace", grace_ns, KIND_TIME, RELOAD, "10s",
-
 	    "Time between asking a guest to halt and killing it, where a vnode does not say",
 	    0, 3600 * S),
 	KEY("step_timeout", step_timeout_ns, KIND_TIME, RELOAD, "120s",
@@ -138,186 +109,9 @@ static const struct key keys[] = {
 	    "Wait before the first restart; doubles up to 30 s", MS, 30 * S),
 };
 
-/* ---- values ---------------------------------------------------------------------------------- */
-
-static const char **
-text_at(const struct key *key, const struct config *config)
-{
-	return (const char **)(void *)((char *)(uintptr_t)config + key->offset);
-}
-
-/* Counts are int64_t, the rest uint64_t; all values fit both. */
-static uint64_t *
-number_at(const struct key *key, const struct config *config)
-{
-	return (uint64_t *)(void *)((char *)(uintptr_t)config + key->offset);
-}
-
-static bool
-is_text(const struct key *key)
-{
-	return key->kind <= KIND_DISK;
-}
-
-/* spare: bits that the prefix must leave to hosts. */
-static int
-check_network(const char *text, int family, unsigned spare, struct vn_error *err)
-{
-	unsigned bits = family == AF_INET ? 32 : 128, prefix;
-	unsigned char byte[16];
-	char address[INET6_ADDRSTRLEN], rest;
-	bool has_host_bits = false;
-
-	if (sscanf(text, "%45[^/]/%3u%c", address, &prefix, &rest) != 2
-	    || inet_pton(family, address, byte) != 1 || prefix == 0 || prefix > bits - spare)
-		return vn_fail(err, VN_E_INVALID, "expected a network such as \"%s\", "
-			       "got \"%.60s\"",
-			       family == AF_INET ? "198.18.0.0/16" : "fd12:3456:789a::/64", text);
-	for (unsigned bit = prefix; bit < bits; bit++)
-		has_host_bits |= byte[bit / 8] >> (7 - bit % 8) & 1;
-	if (has_host_bits)
-		return vn_fail(err, VN_E_INVALID, "\"%.60s\" is no network: bits behind the "
-			       "prefix are set", text);
-	return 0;
-}
-
-bool
-config_next_network(const char **at, char ret[static CONFIG_NETWORK_TEXT])
-{
-	size_t length;
-
-	*at += strspn(*at, ", \t");
-	length = strcspn(*at, ", \t");
-	snprintf(ret, CONFIG_NETWORK_TEXT, "%.*s", (int)length, *at);
-	*at += length;
-	return length > 0;
-}
-
-static int
-check_networks(const char *text, struct vn_error *err)
-{
-	char network[CONFIG_NETWORK_TEXT];
-
-	while (config_next_network(&text, network))
-		if (check_network(network, strchr(network, ':') ? AF_INET6 : AF_INET, 0, err) < 0)
-			return -1;
-	return 0;
-}
-
-static int
-check_text(const struct key *key, const char *text, struct vn_error *err)
-{
-	enum log_level level;
-
-	switch (key->kind) {
-	case KIND_NAME:
-		return vn_name_check(text, err);
-	case KIND_PATH:
-		if (*text == '/')
-			return 0;
-		return vn_fail(err, VN_E_INVALID, "expected a path that begins with \"/\", "
-			       "got \"%.60s\"", text);
-	case KIND_NETWORK4:
-		return check_network(text, AF_INET, 2, err);
-	case KIND_NETWORK6:
-		return check_network(text, AF_INET6, 2, err);
-	case KIND_NETWORKS:
-		return check_networks(text, err);
-	case KIND_LEVEL:
-		if (log_level_find(text, &level))
-			return 0;
-		return vn_fail(err, VN_E_INVALID, "expected error, warning, info or debug, "
-			       "got \"%.60s\"", text);
-	case KIND_DISK:
-		if (disk_type_find(text) >= 0)
-			return 0;
-		return vn_fail(err, VN_E_INVALID, "expected a type of disks such as overlay, got "
-			       "\"%.60s\"", text);
-	case KIND_TEXT: case KIND_COUNT: case KIND_SIZE: case KIND_TIME: case KIND_SWITCH:
-		break;
-	}
-	return *text ? 0 : vn_fail(err, VN_E_INVALID, "expected a text");
-}
-
-static int
-read_count(const char *text, uint64_t *ret, struct vn_error *err)
-{
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return vn_fail(err, VN_E_INVALID, "expected a whole number, got \"%.60s\"", text);
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	if (*end || errno)
-		return vn_fail(err, VN_E_INVALID, "expected a whole number, got \"%.60s\"", text);
-	return 0;
-}
-
-/* Of SIZE and TIME. */
-static enum vn_unit
-unit_of(const struct key *key)
-{
-	return key->kind == KIND_SIZE ? VN_UNIT_SIZE : VN_UNIT_TIME;
-}
-
-static void
-print_number(const struct key *key, uint64_t number, char text[static VN_QUANTITY_TEXT])
-{
-	if (key->kind == KIND_COUNT)
-		snprintf(text, VN_QUANTITY_TEXT, "%ju", (uintmax_t)number);
-	else
-		vn_quantity_print(unit_of(key), number, text);
-}
-
-static int
-read_switch(const char *text, uint64_t *ret, struct vn_error *err)
-{
-	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
-		return vn_fail(err, VN_E_INVALID, "expected yes or no, got \"%.60s\"", text);
-	*ret = *text == 'y';
-	return 0;
-}
-
-static int
-read_number(const struct key *key, const char *text, uint64_t *ret, struct vn_error *err)
-{
-	char least[VN_QUANTITY_TEXT], most[VN_QUANTITY_TEXT];
-	uint64_t number = 0;
-	int result = key->kind == KIND_COUNT ? read_count(text, &number, err)
-		: vn_quantity_parse(unit_of(key), text, &number, err);
-
-	if (result < 0)
-		return -1;
-	if (number < key->min || number > key->max) {
-		print_number(key, key->min, least);
-		print_number(key, key->max, most);
-		return vn_fail(err, VN_E_INVALID, "\"%.60s\" lies outside of %s to %s", text,
-			       least, most);
-	}
-	*ret = number;
-	return 0;
-}
-
-static int
-set(struct config *config, const struct key *key, const char *text, struct vn_error *err)
-{
-	if (key->kind == KIND_SWITCH)
-		return read_switch(text, number_at(key, config), err);
-	if (!is_text(key))
-		return read_number(key, text, number_at(key, config), err);
-	if (!*text && key->flags & OPTIONAL) {
-		*text_at(key, config) = NULL;
-		return 0;
-	}
-	if (check_text(key, text, err) < 0)
-		return -1;
-	*text_at(key, config) = vn_arena_strdup(&config->arena, text);
-	return 0;
-}
-
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static const struct key *
+static const struct config_key *
 find_key(const char *name)
 {
 	for (size_t i = 0; i < VN_COUNT(keys); i++)
@@ -353,7 +147,7 @@ distance(const char *a, const char *b)
 static int
 fail_unknown(const char *name, struct vn_error *err)
 {
-	const struct key *nearest = &keys[0];
+	const struct config_key *nearest = &keys[0];
 
 	for (size_t i = 1; i < VN_COUNT(keys); i++)
 		if (distance(keys[i].name, name) < distance(nearest->name, name))
@@ -364,9 +158,9 @@ fail_unknown(const char *name, struct vn_error *err)
 
 /* The key's name goes before what is wrong with its value. */
 static int
-set_named(struct config *config, const struct key *key, const char *text, struct vn_error *err)
+set_named(struct config *config, const struct config_key *key, const char *text, struct vn_error *err)
 {
-	if (set(config, key, text, err) < 0) {
+	if (config_value_read(config, key, text, err) < 0) {
 		vn_error_prefix(err, "%s", key->name);
 		return -1;
 	}
@@ -395,7 +189,7 @@ trim(char *text)
 
 /* Splits "key = value" in place. */
 static int
-split(char *line, char **ret_value, const struct key **ret, struct vn_error *err)
+split(char *line, char **ret_value, const struct config_key **ret, struct vn_error *err)
 {
 	char *equals = strchr(line, '=');
 	char *name = line;
@@ -427,7 +221,7 @@ static int
 read_line(struct config *config, char *line, unsigned number, unsigned seen[static VN_COUNT(keys)],
 	  struct vn_error *err)
 {
-	const struct key *key = NULL;
+	const struct config_key *key = NULL;
 	char *value = NULL;
 
 	cut_comment(line);
@@ -473,7 +267,7 @@ int
 config_set(struct config *config, const char *assignment, struct vn_error *err)
 {
 	vn_autofree char *line = vn_strdup(assignment);
-	const struct key *key = NULL;
+	const struct config_key *key = NULL;
 	char *value = NULL;
 
 	if (split(line, &value, &key, err) < 0)
@@ -508,21 +302,9 @@ config_describe(void)
 
 	for (size_t i = 0; i < VN_COUNT(keys); i++)
 		json_array_append_new(list, json_pack("{ss ss ss ss sb}", "key", keys[i].name,
-			"kind", kind_words[keys[i].kind], "preset", keys[i].preset,
+			"kind", config_kind_words[keys[i].kind], "preset", keys[i].preset,
 			"help", keys[i].help, "reload", (keys[i].flags & RELOAD) != 0));
 	return list;
-}
-
-static bool
-is_same(const struct key *key, const struct config *a, const struct config *b)
-{
-	const char *was, *is;
-
-	if (!is_text(key))
-		return *number_at(key, a) == *number_at(key, b);
-	was = *text_at(key, a);
-	is = *text_at(key, b);
-	return was && is ? strcmp(was, is) == 0 : was == is;
 }
 
 void
@@ -532,18 +314,15 @@ config_reload(struct config *config, const struct config *fresh, char *text, siz
 
 	text[0] = '\0';
 	for (size_t i = 0; i < VN_COUNT(keys); i++) {
-		const struct key *key = &keys[i];
+		const struct config_key *key = &keys[i];
 
-		if (is_same(key, config, fresh))
+		if (config_value_is_same(key, config, fresh))
 			continue;
 		if (!(key->flags & RELOAD))
 			at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "",
 					       key->name);
-		else if (is_text(key))
-			*text_at(key, config) = vn_arena_strdup(&config->arena,
-								*text_at(key, fresh));
 		else
-			*number_at(key, config) = *number_at(key, fresh);
+			config_value_copy(config, key, fresh);
 		at = at < size ? at : size - 1;
 	}
 }
