@@ -1,15 +1,15 @@
 /*
- * vnode.set. A change is live where the running guest can take it, else the guest is halted, changed
- * and booted again. The old spec and members are noted in the journal before anything is touched, so
- * that undoing works after a crash as well.
+ * vnode.set; what it does with forwards and disks is in change_forward.c and change_disk.c. A change is
+ * live where the running guest can take it, else the guest is halted, changed and booted again. The old
+ * spec and members are noted in the journal before anything is touched, so that undoing works after a
+ * crash as well.
  */
-#include "daemon/change.h"
+#include "daemon/change_inner.h"
 
 #include <string.h>
 
 #include "daemon/lifecycle.h"
 #include "daemon/members.h"
-#include "daemon/steps.h"
 
 json_t *
 change_params(const struct vnode *vnode, json_t *spec, json_t *members)
@@ -22,20 +22,6 @@ change_params(const struct vnode *vnode, json_t *spec, json_t *members)
 	return params;
 }
 
-struct change {
-	struct task task;		/* first: the steps know no other */
-	struct doc_vnode before, after;
-	struct vn_arena arena;
-	json_t *members;		/* borrowed from the job; NULL: unchanged */
-	bool was_running, restart, network_stood, reroutes;
-	bool drops;			/* extra disks that its spec no longer names go, last of all */
-	struct forward_spec *gone, *come;	/* forwards that go and that come */
-	size_t n_gone, n_come;
-	struct disk_spec extras_before, extras_after;	/* nothing but the extra disks */
-	unsigned *cut, *fresh;		/* indexes of interfaces that go, and of those that have come */
-	size_t n_cut, n_fresh;
-};
-
 static void
 decode_spec(json_t *spec, struct vn_arena *arena, struct doc_vnode *ret)
 {
@@ -43,35 +29,6 @@ decode_spec(json_t *spec, struct vn_arena *arena, struct doc_vnode *ret)
 
 	if (schema_decode(doc_vnode_fields, spec, arena, ret, &err) < 0)
 		abort();		/* canonical: checked when the call came in */
-}
-
-static bool
-has_forward(const struct forward_spec *list, size_t count, const struct forward_spec *one)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i].protocol == one->protocol && list[i].host == one->host &&
-		    list[i].guest == one->guest &&
-		    list[i].address.family == one->address.family &&
-		    memcmp(list[i].address.byte, one->address.byte, 16) == 0)
-			return true;
-	return false;
-}
-
-static void
-split_forwards(struct change *change, const struct vnode *vnode)
-{
-	size_t n_old, n_new;
-	struct forward_spec *old = task_forwards(&change->arena, vnode, &change->before, &n_old);
-	struct forward_spec *new = task_forwards(&change->arena, vnode, &change->after, &n_new);
-
-	change->gone = vn_arena_alloc(&change->arena, (n_old + 1) * sizeof(*old));
-	change->come = vn_arena_alloc(&change->arena, (n_new + 1) * sizeof(*new));
-	for (size_t i = 0; i < n_old; i++)
-		if (!has_forward(new, n_new, &old[i]))
-			change->gone[change->n_gone++] = old[i];
-	for (size_t i = 0; i < n_new; i++)
-		if (!has_forward(old, n_old, &new[i]))
-			change->come[change->n_come++] = new[i];
 }
 
 /* Indexes of interfaces that are not what `members` says. */
@@ -99,33 +56,6 @@ choose_fresh(struct change *change, const struct job *job, const struct vnode *v
 				      &change->n_fresh);
 }
 
-static struct disk_spec
-extras_of(struct change *change, const struct vnode *vnode, const struct doc_vnode *spec)
-{
-	return (struct disk_spec){ .vmid = vnode->vmid, .uuid = vn_arena_strdup(&change->arena, vnode->uuid),
-				   .extras = task_extras(&change->arena, spec),
-				   .n_extras = spec->extras.count };
-}
-
-static bool
-names_extra(const struct disk_spec *spec, const char *name)
-{
-	for (size_t i = 0; i < spec->n_extras; i++)
-		if (strcmp(spec->extras[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* Whether `from` names extra disks that `to` does not. */
-static bool
-has_others(const struct disk_spec *from, const struct disk_spec *to)
-{
-	for (size_t i = 0; i < from->n_extras; i++)
-		if (!names_extra(to, from->extras[i].name))
-			return true;
-	return false;
-}
-
 /* What the job must know of the state before, kept in its journal. */
 static void
 note_before(struct job *job, const struct vnode *vnode)
@@ -145,19 +75,6 @@ free_change(void *ctx)
 
 	vn_arena_fini(&change->arena);
 	task_free(ctx);
-}
-
-/* A new life holds the ports of the row's spec only; the job may still need the other's. */
-static void
-hold_both(struct job *job, const struct change *change)
-{
-	struct net *net = job->daemon->net;
-	struct vn_error ignored;
-
-	for (size_t i = 0; i < change->n_gone; i++)
-		net->ops->forward_reserve(net, &change->gone[i], &ignored);
-	for (size_t i = 0; i < change->n_come; i++)
-		net->ops->forward_reserve(net, &change->come[i], &ignored);
 }
 
 static bool
@@ -195,12 +112,8 @@ load_set(struct job *job, struct vn_error *err)
 	decode_spec(json_object_get(job->params, "spec"), &change->arena, &change->after);
 	change->members = json_object_get(job->params, "members");
 	change->was_running = json_is_true(json_object_get(job->data, "was_running"));
-	split_forwards(change, vnode);
-	change->extras_before = extras_of(change, vnode, &change->before);
-	change->extras_after = extras_of(change, vnode, &change->after);
-	change->drops = vnode->runtime.surplus || has_others(&change->extras_before, &change->extras_after);
-	if (job->resumed)
-		hold_both(job, change);
+	change_load_forwards(change, job, vnode);
+	change_load_disks(change, vnode);
 	change->cut = choose_others(change, vnode, change->members, &change->n_cut);
 	choose_fresh(change, job, vnode);
 	change->restart = change_compare(vnode, json_object_get(job->data, "before"),
@@ -214,34 +127,6 @@ load_set(struct job *job, struct vn_error *err)
 	change->network_stood = change->task.network_stands;
 	change->task.halt = change->task.boot = change->restart && change->was_running;
 	return change;
-}
-
-static enum verdict
-step_reserve(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-	struct net *net = job->daemon->net;
-
-	for (size_t i = 0; i < change->n_come; i++) {
-		if (net->ops->forward_reserve(net, &change->come[i], err) == 0)
-			continue;
-		while (i-- > 0)
-			net->ops->forward_release(net, &change->come[i]);
-		return STEP_FAILED;
-	}
-	return STEP_DONE;
-}
-
-static enum verdict
-undo_reserve(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-	struct net *net = job->daemon->net;
-
-	(void)err;
-	for (size_t i = 0; i < change->n_come; i++)
-		net->ops->forward_release(net, &change->come[i]);
-	return STEP_DONE;
 }
 
 static enum verdict
@@ -317,61 +202,6 @@ step_cut(struct job *job, void *ctx, struct vn_error *err)
 		return STEP_DONE;
 	return net->ops->ports_down(net, &change->task.guest.ns, change->cut, change->n_cut, err) < 0
 	       ? STEP_FAILED : STEP_DONE;
-}
-
-static enum verdict
-step_make_disks(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-	struct disk *disk = change->task.disk;
-
-	(void)job;
-	if (!change->extras_after.n_extras)
-		return STEP_DONE;
-	return disk->ops->extras_up(disk, &change->extras_after, err) < 0 ? STEP_FAILED : STEP_DONE;
-}
-
-static enum verdict
-keep_disks(struct change *change, bool needed, const struct disk_spec *spec, struct vn_error *err)
-{
-	struct disk *disk = change->task.disk;
-
-	if (!needed)
-		return STEP_DONE;
-	return disk->ops->extras_keep(disk, spec, err) < 0 ? STEP_FAILED : STEP_DONE;
-}
-
-static enum verdict
-undo_make_disks(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-
-	(void)job;
-	return keep_disks(change, has_others(&change->extras_after, &change->extras_before),
-			  &change->extras_before, err);
-}
-
-/* Past the commit point: what is removed here cannot come back. */
-static enum verdict
-step_drop_disks(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-
-	(void)job;
-	return keep_disks(change, change->drops, &change->extras_after, err);
-}
-
-/* What has grown stays so if the rest fails: it does no harm, and nothing can make it smaller. */
-static enum verdict
-step_grow(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-	struct task *task = &change->task;
-
-	(void)job;
-	if (change->after.disk.size_bytes <= change->before.disk.size_bytes)
-		return STEP_DONE;
-	return task->disk->ops->grow(task->disk, &task->disk_spec, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 /* The task speaks of the old spec; from here on it is to speak of the new one. */
@@ -478,89 +308,36 @@ step_limits(struct job *job, void *ctx, struct vn_error *err)
 	return step_set_limits(job, ctx, err);
 }
 
-static enum verdict
-swap_forwards(struct change *change, const struct forward_spec *down, size_t n_down,
-	      const struct forward_spec *up, size_t n_up, struct vn_error *err)
-{
-	struct net *net = change->task.net;
-
-	if (!change->was_running)
-		return STEP_DONE;
-	if (n_down && (net->ops->forwards_down(net, down, n_down, err) < 0 ||
-		       !step_goes_on(&change->task, err)))
-		return STEP_FAILED;
-	return n_up && net->ops->forwards_up(net, up, n_up, err) < 0 ? STEP_FAILED : STEP_DONE;
-}
-
-static enum verdict
-step_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-
-	(void)job;
-	return swap_forwards(change, change->gone, change->n_gone, change->come, change->n_come, err);
-}
-
-static enum verdict
-undo_swap_forwards(struct job *job, void *ctx, struct vn_error *err)
-{
-	struct change *change = ctx;
-
-	(void)job;
-	return swap_forwards(change, change->come, change->n_come, change->gone, change->n_gone, err);
-}
-
 /* Undoing goes upwards: above `adopt` the task speaks of the vnode as it was. */
 static const struct step set_steps[] = {
-	{ "reserve",         ON_LOOP,   0,            step_reserve,         undo_reserve },
-	{ "limits_begun",    ON_WORKER, LANE_COMPUTE, step_begun,           step_limits },
-	{ "routes_begun",    ON_WORKER, LANE_NET,     step_begun,           step_reroute },
-	{ "begin_halt",      ON_LOOP,   0,            step_state,           undo_state },
-	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,            undo_halt },
-	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,       step_forward_ports },
-	{ "unmount",         ON_WORKER, LANE_DISK,    step_unmount,         NULL },
-	{ "cut_ports",       ON_WORKER, LANE_NET,     step_cut,             step_ports },
-	{ "make_disks",      ON_WORKER, LANE_DISK,    step_make_disks,      undo_make_disks },
-	{ "adopt",           ON_LOOP,   0,            step_adopt,           undo_adopt },
-	{ "config_resources", ON_LOOP,  0,            step_resources,       NULL },
-	{ "grow_disk",       ON_WORKER, LANE_DISK,    step_grow,            NULL },
-	{ "ports",           ON_WORKER, LANE_NET,     step_ports,           undo_ports },
-	{ "routes",          ON_WORKER, LANE_NET,     step_reroute,         NULL },
-	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,          NULL },
-	{ "forwards",        ON_WORKER, LANE_NET,     step_swap_forwards,   undo_swap_forwards },
-	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,      NULL },
-	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config },
-	{ "pre_config_control_network", ON_WORKER, LANE_NET, step_control_network, NULL },
-	{ "pre_config_exp_network", ON_WORKER, LANE_NET, step_exp_network,  NULL },
-	{ "network_done",    ON_LOOP,   0,            step_network_done,    NULL },
-	{ "forward_ports",   ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports },
-	{ "boot",            ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot },
-	{ "post_config",     ON_LOOP,   0,            step_post_config,     undo_post_config },
-	{ "commit",          ON_LOOP,   0,            step_begun,           NULL, STEP_COMMIT },
-	{ "drop_disks",      ON_WORKER, LANE_DISK,    step_drop_disks,      NULL },
+	{ "reserve",         ON_LOOP,   0,            change_step_reserve,    change_undo_reserve },
+	{ "limits_begun",    ON_WORKER, LANE_COMPUTE, step_begun,             step_limits },
+	{ "routes_begun",    ON_WORKER, LANE_NET,     step_begun,             step_reroute },
+	{ "begin_halt",      ON_LOOP,   0,            step_state,             undo_state },
+	{ "halt",            ON_WORKER, LANE_HALT,    step_halt,              undo_halt },
+	{ "unforward_ports", ON_WORKER, LANE_NET,     step_unforward,         step_forward_ports },
+	{ "unmount",         ON_WORKER, LANE_DISK,    step_unmount,           NULL },
+	{ "cut_ports",       ON_WORKER, LANE_NET,     step_cut,               step_ports },
+	{ "make_disks",      ON_WORKER, LANE_DISK,    change_step_make_disks, change_undo_make_disks },
+	{ "adopt",           ON_LOOP,   0,            step_adopt,             undo_adopt },
+	{ "config_resources", ON_LOOP,  0,            step_resources,         NULL },
+	{ "grow_disk",       ON_WORKER, LANE_DISK,    change_step_grow,       NULL },
+	{ "ports",           ON_WORKER, LANE_NET,     step_ports,             undo_ports },
+	{ "routes",          ON_WORKER, LANE_NET,     step_reroute,           NULL },
+	{ "limits",          ON_WORKER, LANE_COMPUTE, step_limits,            NULL },
+	{ "forwards",        ON_WORKER, LANE_NET,     change_step_forwards,   change_undo_forwards },
+	{ "begin_boot",      ON_LOOP,   0,            step_begin_boot,        NULL },
+	{ "pre_config",      ON_WORKER, LANE_DISK,    step_pre_config,        undo_pre_config },
+	{ "pre_config_control_network", ON_WORKER, LANE_NET, step_control_network,   NULL },
+	{ "pre_config_exp_network", ON_WORKER, LANE_NET, step_exp_network,       NULL },
+	{ "network_done",    ON_LOOP,   0,            step_network_done,      NULL },
+	{ "forward_ports",   ON_WORKER, LANE_NET,     step_forward_ports,     undo_forward_ports },
+	{ "boot",            ON_WORKER, LANE_COMPUTE, step_boot,              undo_boot },
+	{ "post_config",     ON_LOOP,   0,            step_post_config,       undo_post_config },
+	{ "commit",          ON_LOOP,   0,            step_begun,             NULL, STEP_COMMIT },
+	{ "drop_disks",      ON_WORKER, LANE_DISK,    change_step_drop_disks, NULL },
 	{ 0 }
 };
-
-/* The other spec's ports are given back. A restart in the middle has reserved what the row said then. */
-static void
-settle_reservations(struct vnode *vnode, struct change *change, const struct doc_vnode *other,
-		    bool resumed)
-{
-	struct net *net = vnode->daemon->net;
-	size_t n_ours, n_others;
-	struct forward_spec *ours = task_forwards(&change->arena, vnode, &vnode->spec, &n_ours);
-	struct forward_spec *others = task_forwards(&change->arena, vnode, other, &n_others);
-	struct vn_error err = { 0 };
-
-	for (size_t i = 0; i < n_others; i++)
-		if (!has_forward(ours, n_ours, &others[i]))
-			net->ops->forward_release(net, &others[i]);
-	for (size_t i = 0; resumed && i < n_ours; i++)
-		if (net->ops->forward_reserve(net, &ours[i], &err) < 0) {
-			event_warn(vnode->daemon, "%s: %s", vnode_title(vnode), err.text);
-			vnode->forwards_held = false;
-		}
-}
 
 static void
 ended_set(struct job *job, void *ctx)
@@ -571,9 +348,7 @@ ended_set(struct job *job, void *ctx)
 
 	if (!vnode || !change)
 		return;
-	if (change->n_come || change->n_gone)
-		settle_reservations(vnode, change, done ? &change->before : &change->after,
-				    job->resumed);
+	change_settle_forwards(change, vnode, done ? &change->before : &change->after, job->resumed);
 	if (job->err.code == VN_OK && vnode->runtime.surplus) {
 		vnode->runtime.surplus = false;
 		vnode_record(vnode);
