@@ -27,7 +27,7 @@ def find_cases(words):
         module = importlib.import_module("lab." + os.path.basename(path)[:-3])
         cases += [function for name, function in vars(module).items()
                   if name.startswith("case_") and function.__module__ == module.__name__]
-    return [case for case in cases if not words or any(word in case.__name__ for word in words)]
+    return [case for case in cases if not words or any(word.replace(" ", "_") in case.__name__ for word in words)]
 
 
 def run_case(case, build):
