@@ -24,6 +24,7 @@ static const char *const sshd[] = { "/usr/sbin/sshd", "/etc/ssh/sshd_config", NU
 static const char *const systemd[] = { "/etc/machine-id", "/lib/systemd/systemd", "/usr/lib/systemd/systemd",
 				       NULL };
 static const char *const dbus[] = { "/var/lib/dbus/machine-id", NULL };
+static const char *const zones[] = { "/usr/share/zoneinfo", NULL };
 static const char *const emulab[] = { "/etc/emulab", "/usr/local/etc/emulab", "/var/emulab", NULL };
 
 static bool
@@ -193,11 +194,12 @@ add_machine_id(struct guest_files *files, struct task *task, const struct vnode 
 	}
 }
 
+/* That of the topology is for images that know time zones: it must not keep the small ones from booting. */
 static void
 add_timezone(struct guest_files *files, struct task *task, const struct vnode *vnode)
 {
-	const char *zone = vnode->spec.login.timezone ? vnode->spec.login.timezone
-						      : vnode->topology->document.login.timezone;
+	const char *own = vnode->spec.login.timezone;
+	const char *zone = own ? own : vnode->topology->document.login.timezone;
 	struct guest_file *file;
 
 	if (!zone)
@@ -207,8 +209,11 @@ add_timezone(struct guest_files *files, struct task *task, const struct vnode *v
 	if (file) {
 		file->how = GUEST_FILE_LINK;
 		file->field = "/timezone";
+		file->where = own ? NULL : zones;
 	}
-	guest_files_add(files, vnode, "/etc/timezone", print(&task->arena, vn_format("%s\n", zone)), 0644);
+	file = guest_files_add(files, vnode, "/etc/timezone", print(&task->arena, vn_format("%s\n", zone)), 0644);
+	if (file)
+		file->where = own ? NULL : zones;
 }
 
 /* ---- what Emulab's images read ---- */
