@@ -271,7 +271,7 @@ undo_post_config(struct job *job, void *ctx, struct vn_error *err)
 	struct vnode *vnode = job_vnode(job);
 
 	(void)err;
-	if (vnode) {
+	if (vnode && task->boot) {	/* else it runs on, watched since long ago */
 		task->compute->ops->unwatch(task->compute, vnode->uuid);
 		vnode->watched = false;
 	}

@@ -205,16 +205,22 @@ step_forward_ports(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->net->ops->forwards_up(task->net, task->forwards, task->n_forwards, err));
 }
 
+static enum verdict
+unforward(struct task *task, struct vn_error *err)
+{
+	if (!task->n_forwards)
+		return STEP_DONE;
+	return verdict(task->net->ops->forwards_down(task->net, task->forwards, task->n_forwards,
+						     err));
+}
+
 enum verdict
 undo_forward_ports(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
 	(void)job;
-	if (!task->n_forwards)
-		return STEP_DONE;
-	return verdict(task->net->ops->forwards_down(task->net, task->forwards, task->n_forwards,
-						     err));
+	return task->boot ? unforward(task, err) : STEP_DONE;
 }
 
 /*
@@ -257,6 +263,8 @@ undo_boot(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 
 	(void)job;
+	if (!task->boot)	/* what runs is not of this job */
+		return STEP_DONE;
 	if (task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid, &task->id, 0,
 				     err) < 0)
 		return STEP_FAILED;
@@ -280,7 +288,8 @@ step_unforward(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
-	return task->halt ? undo_forward_ports(job, ctx, err) : STEP_DONE;
+	(void)job;
+	return task->halt ? unforward(task, err) : STEP_DONE;
 }
 
 enum verdict

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { FIRST_TURNS = 1 };		/* until the request is read and its job is there */
+
 struct reference {
 	json_t *before, *after, *calls;
 };
@@ -166,6 +168,44 @@ outlast_call(const struct scenario *scenario, const struct reference *reference,
 	check_end(scenario, reference, lab, id, "timeout", what);
 }
 
+/* Cancels after so many turns of the loop. False: it had ended before. */
+static bool
+cancel_after(const struct scenario *scenario, const struct reference *reference, unsigned turns)
+{
+	struct lab *lab = scenario_new(scenario);
+	char what[160];
+	bool goes_on = true;
+	int id;
+
+	snprintf(what, 160, "%s: cancelled after %u turns", scenario->name, turns);
+	id = scenario_send(scenario, lab, true);
+	for (unsigned i = 0; i < turns && goes_on; i++) {
+		lab_turn(lab);
+		goes_on = i < FIRST_TURNS || jobs_active(lab->daemon->jobs);
+	}
+	if (goes_on)
+		json_decref(lab_hear(lab, lab_send(lab, "job.cancel", "{sI}", "job", active_job(lab))));
+	check_end(scenario, reference, lab, id, "cancelled", what);
+	return goes_on;
+}
+
+START_TEST(a_job_cancelled_between_any_two_steps_is_undone)
+{
+	for (const struct scenario *scenario = scenarios; scenario->name; scenario++) {
+		struct reference reference;
+
+		if (!is_picked(scenario))
+			continue;
+		reference = run_undisturbed(scenario);
+		for (unsigned turns = FIRST_TURNS; cancel_after(scenario, &reference, turns);)
+			turns += (unsigned)scenario_stride();
+		json_decref(reference.before);
+		json_decref(reference.after);
+		json_decref(reference.calls);
+	}
+}
+END_TEST
+
 START_TEST(a_job_cancelled_in_any_call_is_undone)
 {
 	for (const struct scenario *scenario = scenarios; scenario->name; scenario++) {
@@ -206,6 +246,7 @@ int
 main(void)
 {
 	return run_suite("hangs", (const TTest *const[]){
+		a_job_cancelled_between_any_two_steps_is_undone,
 		a_job_cancelled_in_any_call_is_undone,
 		a_call_past_its_deadline_is_undone_and_its_late_effect_removed,
 		NULL });
