@@ -307,6 +307,18 @@ on_timeout(void *arg)
 	job_cancel(job, &why, &ignored);
 }
 
+/* What is left of the time that the caller gave, also over a restart. */
+static void
+limit_time(struct job *job)
+{
+	int64_t given_ms = json_integer_value(json_object_get(job->params, "timeout_ms"));
+	int64_t gone_ms = (event_time_now() - job->created_us) / 1000;
+	int64_t left_ms = gone_ms < 0 ? given_ms : gone_ms < given_ms ? given_ms - gone_ms : 0;
+
+	if (given_ms > 0)
+		job->timeout = loop_add_timer(job->daemon->loop, (uint64_t)left_ms, on_timeout, job);
+}
+
 struct job *
 job_new(struct daemon *daemon, const struct verb *verb, int64_t id)
 {
@@ -356,7 +368,6 @@ job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, in
 	  VN_TAKES json_t *params, struct job **ret, struct vn_error *err)
 {
 	struct job *job = job_new(daemon, verb, ++daemon->jobs->last_id);
-	json_t *timeout = json_object_get(params, "timeout_ms");
 
 	job->parent = parent ? parent->id : 0;
 	job->uid = uid;
@@ -371,9 +382,7 @@ job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, in
 	if (parent)
 		parent->children++;
 	job_record_insert(job);
-	if (json_integer_value(timeout) > 0)
-		job->timeout = loop_add_timer(daemon->loop, (uint64_t)json_integer_value(timeout),
-					      on_timeout, job);
+	limit_time(job);
 	if (ret)
 		*ret = job;
 	if (job->n_steps)
@@ -450,6 +459,7 @@ jobs_resume(struct daemon *daemon)
 	vn_list_each(struct job, job, &daemon->jobs->list, link)
 		if (job->recovered) {
 			job->recovered = false;
+			limit_time(job);
 			schedule(job);
 		}
 }

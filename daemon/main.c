@@ -4,12 +4,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "daemon/change.h"
 #include "daemon/daemon.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+
+#define FILES 262144u			/* as LimitNOFILE of vnoded.service */
 
 #ifndef VNODED_CONFIG
 #define VNODED_CONFIG "/etc/vnoded/vnoded.conf"
@@ -254,6 +257,21 @@ allocate(size_t size)
 	return vn_realloc_array(NULL, 1, size);
 }
 
+/*
+ * A descriptor for each guest, each forward and each client, as vnoded.service has them: what a shell gives is
+ * less than max_clients alone. Nothing here uses select.
+ */
+static void
+raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES)
+		return;
+	files.rlim_cur = files.rlim_max < FILES ? files.rlim_max : FILES;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -266,6 +284,7 @@ main(int argc, char **argv)
 
 	if (status < 0) {
 		signal(SIGPIPE, SIG_IGN);
+		raise_limits();
 		status = run(&options);
 	}
 	config_fini(&options.config);

@@ -145,6 +145,11 @@ lxc_list(struct compute *self, struct guest_found **ret, size_t *ret_count, stru
 bool
 lxc_is_alive(struct compute *self, const struct guest_id *id)
 {
+	uint64_t start;
+
 	(void)self;
-	return id->init > 0 && id->init_start && process_start_time(id->init) == id->init_start;
+	if (id->init <= 0 || !id->init_start)
+		return false;
+	start = process_start_time(id->init);
+	return start == id->init_start || (!start && process_is_unknown());
 }

@@ -22,6 +22,7 @@ read_text(pid_t pid, const char *name, char *ret, size_t size)
 	ssize_t got;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	errno = 0;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	got = fd < 0 ? 0 : read(fd, ret, size - 1);
 	ret[got > 0 ? got : 0] = '\0';
@@ -48,9 +49,15 @@ uint64_t
 process_start_time(pid_t pid)
 {
 	char state;
-	uint64_t start = stat_field(pid, 22, &state);
+	uint64_t start;
 
-	return state == 'Z' || state == 'X' ? 0 : start;
+	errno = ESRCH;
+	start = stat_field(pid, 22, &state);
+	if (state != 'Z' && state != 'X')
+		return start;
+	if (!process_is_unknown())
+		errno = ESRCH;
+	return 0;
 }
 
 pid_t
@@ -64,11 +71,26 @@ process_parent(pid_t pid)
 int
 process_open(pid_t pid, uint64_t start)
 {
-	vn_autoclose int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	vn_autoclose int fd = -1;
+	uint64_t found;
 
-	if (fd < 0 || process_start_time(pid) != start)
+	errno = ESRCH;
+	if (pid > 0)
+		fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
 		return -1;
-	return vn_take_fd(&fd);
+	found = process_start_time(pid);
+	if (found == start)
+		return vn_take_fd(&fd);
+	if (found)
+		errno = ESRCH;
+	return -1;
+}
+
+bool
+process_is_unknown(void)
+{
+	return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
 }
 
 uint64_t

@@ -34,8 +34,12 @@ int
 stop_processes(const struct guest_id *id, struct vn_error *err)
 {
 	vn_autoclose int init = process_open(id->init, id->init_start);
+	bool is_unknown = init < 0 && process_is_unknown();
 	vn_autoclose int guest = process_open(id->guest, id->guest_start);
 
+	if (is_unknown)
+		return vn_fail(err, VN_E_LIMIT, "no descriptor is left to end process %d with: raise the limit "
+			       "of open files (LimitNOFILE), or try again", id->init);
 	signal_process(guest, SIGKILL);
 	signal_process(init, SIGKILL);
 	if ((guest >= 0 && !process_await(guest, KILL_MS)) ||

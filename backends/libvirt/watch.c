@@ -15,6 +15,8 @@
 #include "backends/libvirt/vnode-init/wire.h"
 #include "proto/base/mem.h"
 
+#define AGAIN_MS 1000			/* until one that cannot be watched just now is looked at again */
+
 static const struct {
 	const char *word;
 	enum exit_cause cause;
@@ -91,6 +93,8 @@ watch_free(struct lxc_watch *watch)
 	free(watch->dir);
 	free(watch);
 }
+
+static void on_again(void *arg);
 
 /* The watch is over before the daemon hears of it: it may watch anew from inside. */
 static void
@@ -179,12 +183,36 @@ lxc_watch_find(struct lxc *lxc, const struct guest_id *id)
 	return NULL;
 }
 
+/* A guest that there is no descriptor for may well live: it is not told as ended, but looked at again. */
+static void
+await_end(struct lxc_watch *watch)
+{
+	const struct watch_ops *ops = watch->lxc->env->watch;
+
+	watch->pidfd = process_open(watch->id.init, watch->id.init_start);
+	if (watch->pidfd < 0 && process_is_unknown())
+		watch->watch = ops->add_timer(ops->loop, AGAIN_MS, on_again, watch);
+	else if (watch->pidfd >= 0 && !has_ended(watch->dir))
+		watch->watch = ops->add_fd(ops->loop, watch->pidfd, WATCH_READ, on_ended, watch);
+	else
+		watch->watch = ops->add_timer(ops->loop, 0, on_late, watch);
+}
+
+static void
+on_again(void *arg)
+{
+	struct lxc_watch *watch = arg;
+	const struct watch_ops *ops = watch->lxc->env->watch;
+
+	ops->remove(ops->loop, watch->watch);
+	await_end(watch);
+}
+
 int
 lxc_watch(struct compute *self, const char *domain, const char *uuid, const char *dir,
 	  const struct guest_id *id, struct vn_error *err)
 {
 	struct lxc *lxc = (struct lxc *)self;
-	const struct watch_ops *ops = lxc->env->watch;
 	vn_autofree char *path = status_path(dir);
 	struct lxc_watch *watch;
 
@@ -198,11 +226,7 @@ lxc_watch(struct compute *self, const char *domain, const char *uuid, const char
 	watch->id = *id;
 	/* Where it fails, the pidfd tells all the same, only later. */
 	watch->status = inotify_add_watch(lxc->inotify, path, IN_MODIFY);
-	watch->pidfd = process_open(id->init, id->init_start);
-	if (watch->pidfd >= 0 && !has_ended(dir))
-		watch->watch = ops->add_fd(ops->loop, watch->pidfd, WATCH_READ, on_ended, watch);
-	else
-		watch->watch = ops->add_timer(ops->loop, 0, on_late, watch);
+	await_end(watch);
 	vn_list_init(&watch->link);
 	vn_list_append(&lxc->watches, &watch->link);
 	return 0;

@@ -40,17 +40,38 @@ lan_name_parse(const char *name, int64_t *ret)
 }
 
 /* A bridge that forgets at once sends each frame to every port. */
+struct bridge_settings
+lan_settings(const struct lan_spec *lan)
+{
+	return (struct bridge_settings){ .ageing = lan->no_learning ? 0 : AGEING_TICKS, .groups = FORWARD_GROUPS };
+}
+
 static void
 put_settings(struct nl_msg *message, const struct lan_spec *lan)
+{
+	struct bridge_settings settings = lan_settings(lan);
+	struct link_kind nest;
+
+	link_kind_begin(message, "bridge", &nest);
+	attr_put_u32(message, IFLA_BR_STP_STATE, settings.stp);
+	attr_put_u32(message, IFLA_BR_FORWARD_DELAY, 0);
+	attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, settings.snooping);
+	attr_put_u32(message, IFLA_BR_AGEING_TIME, settings.ageing);
+	attr_put_u16(message, IFLA_BR_GROUP_FWD_MASK, settings.groups);
+	link_kind_end(message, &nest);
+}
+
+/* What somebody else has switched on goes first: with a spanning tree the kernel refuses a delay of 0. */
+static void
+put_off(struct nl_msg *message, const struct bridge_settings *found)
 {
 	struct link_kind nest;
 
 	link_kind_begin(message, "bridge", &nest);
-	attr_put_u32(message, IFLA_BR_STP_STATE, 0);
-	attr_put_u32(message, IFLA_BR_FORWARD_DELAY, 0);
-	attr_put_u8(message, IFLA_BR_MCAST_SNOOPING, 0);
-	attr_put_u32(message, IFLA_BR_AGEING_TIME, lan->no_learning ? 0 : AGEING_TICKS);
-	attr_put_u16(message, IFLA_BR_GROUP_FWD_MASK, FORWARD_GROUPS);
+	if (found->stp)
+		attr_put_u32(message, IFLA_BR_STP_STATE, 0);
+	if (found->vlans)
+		attr_put_u8(message, IFLA_BR_VLAN_FILTERING, 0);
 	link_kind_end(message, &nest);
 }
 
@@ -114,6 +135,8 @@ mend(struct fabric *fabric, const struct lan_spec *lan, const struct link *found
 {
 	auto_batch batch = { 0 };
 
+	if (found->bridge.stp || found->bridge.vlans)
+		put_off(link_change(&batch, found->index, -1, "set up bridge '%s'", found->name), &found->bridge);
 	put_settings(link_change(&batch, found->index, -1, "set up bridge '%s'", found->name), lan);
 	put_identity(link_change(&batch, found->index, 1, "set up bridge '%s'", found->name), lan,
 		     tag);

@@ -27,6 +27,27 @@ number(struct nlattr *from)
 	return from ? nla_get_u32(from) : 0;
 }
 
+static bool
+is_set(struct nlattr *from)
+{
+	return from && nla_get_u8(from);
+}
+
+static void
+parse_bridge(struct nlattr *data, struct bridge_settings *ret)
+{
+	struct nlattr *attrs[IFLA_BR_MAX + 1];
+
+	if (nla_parse_nested(attrs, IFLA_BR_MAX, data, NULL) < 0)
+		return;
+	*ret = (struct bridge_settings){ .stp = number(attrs[IFLA_BR_STP_STATE]),
+					 .ageing = number(attrs[IFLA_BR_AGEING_TIME]),
+					 .snooping = is_set(attrs[IFLA_BR_MCAST_SNOOPING]),
+					 .vlans = is_set(attrs[IFLA_BR_VLAN_FILTERING]) };
+	if (attrs[IFLA_BR_GROUP_FWD_MASK])
+		ret->groups = nla_get_u16(attrs[IFLA_BR_GROUP_FWD_MASK]);
+}
+
 bool
 link_parse(struct nlmsghdr *row, struct link *ret)
 {
@@ -47,6 +68,8 @@ link_parse(struct nlmsghdr *row, struct link *ret)
 	copy_text(ret->name, sizeof(ret->name), attrs[IFLA_IFNAME]);
 	copy_text(ret->kind, sizeof(ret->kind), info[IFLA_INFO_KIND]);
 	copy_text(ret->alias, sizeof(ret->alias), attrs[IFLA_IFALIAS]);
+	if (info[IFLA_INFO_DATA] && strcmp(ret->kind, "bridge") == 0)
+		parse_bridge(info[IFLA_INFO_DATA], &ret->bridge);
 	if (attrs[IFLA_ADDRESS] && nla_len(attrs[IFLA_ADDRESS]) == sizeof(ret->mac.byte))
 		memcpy(ret->mac.byte, nla_data(attrs[IFLA_ADDRESS]), sizeof(ret->mac.byte));
 	return true;

@@ -7,6 +7,12 @@
 #include "backends/netlink/socket.h"
 #include "proto/base/ident.h"
 
+struct bridge_settings {		/* all 0 for what is no bridge */
+	uint32_t stp, ageing;		/* ageing in the kernel's ticks of a hundredth of a second */
+	uint16_t groups;		/* link-local ones that pass */
+	bool snooping, vlans;
+};
+
 struct link {
 	int index;			/* 0: no such device */
 	int peer;			/* IFLA_LINK: the other end of a veth */
@@ -16,6 +22,7 @@ struct link {
 	char name[16], kind[16];
 	char alias[96];			/* longer ones are cut; ours are shorter */
 	struct vn_mac mac;
+	struct bridge_settings bridge;
 };
 
 /* Looks `count` devices up by name in one exchange; absent ones get index 0. */

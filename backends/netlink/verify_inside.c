@@ -67,6 +67,16 @@ find_inner(const struct inside *inside, const struct link *outer)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
+static bool
+is_wanted(const struct port_spec *spec, const struct vn_cidr *found)
+{
+	for (unsigned i = 0; i < spec->n_addresses; i++)
+		if (vn_cidr_same_address(&spec->addresses[i], found))
+			return true;
+	return false;
+}
+
+/* A link-local address may be the kernel's own doing, or asked for. */
 static void
 compare_addresses(struct differences *list, const struct difference_about *about,
 		  const struct port_spec *spec, const struct inside *inside, int index)
@@ -76,10 +86,11 @@ compare_addresses(struct differences *list, const struct difference_about *about
 	size_t n_found = 0;
 
 	for (size_t i = 0; i < inside->n_addresses; i++)
-		if (inside->addresses[i].index == index && inside->addresses[i].link_local)
-			has_link_local = true;
-		else if (inside->addresses[i].index == index)
-			found[n_found++] = inside->addresses[i].cidr;
+		if (inside->addresses[i].index == index) {
+			has_link_local |= inside->addresses[i].link_local;
+			if (!inside->addresses[i].link_local || is_wanted(spec, &inside->addresses[i].cidr))
+				found[n_found++] = inside->addresses[i].cidr;
+		}
 	for (unsigned i = 0; i < spec->n_addresses; i++)
 		wants_six = wants_six || spec->addresses[i].family == AF_INET6;
 	difference_addresses(list, about, spec->addresses, spec->n_addresses, found, n_found);

@@ -11,6 +11,17 @@
 #include "backends/netlink/shape.h"
 #include "backends/nft/guard.h"
 
+static void
+check_settings(struct look *look, const struct difference_about *about, struct bridge_settings wanted,
+	       const struct bridge_settings *found)
+{
+	difference_flag(look->ret, about, "spanning_tree", false, found->stp != 0);
+	difference_flag(look->ret, about, "vlan_filtering", false, found->vlans);
+	difference_flag(look->ret, about, "snooping", false, found->snooping);
+	difference_number(look->ret, about, "ageing_time", wanted.ageing, found->ageing);
+	difference_number(look->ret, about, "forwarded_groups", wanted.groups, found->groups);
+}
+
 void
 check_bridge(struct look *look, const struct lan_spec *lan)
 {
@@ -27,6 +38,7 @@ check_bridge(struct look *look, const struct lan_spec *lan)
 	difference_number(look->ret, &about, "mtu", lan->mtu ? lan->mtu : 1500, link->mtu);
 	difference_mac(look->ret, &about, "mac", &mac, &link->mac);
 	difference_flag(look->ret, &about, "up", true, (link->flags & IFF_UP) != 0);
+	check_settings(look, &about, lan_settings(lan), &link->bridge);
 }
 
 int

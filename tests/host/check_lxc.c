@@ -1,9 +1,11 @@
 /* The container backend with real libvirt: run as tests/host/env build/tests/host/check_lxc. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -367,6 +369,64 @@ START_TEST(guests_end_with_libvirtd_dead)
 }
 END_TEST
 
+/* Opens descriptors until there are none; returns them, for give_back. */
+static int *
+take_all_descriptors(struct rlimit *ret_before)
+{
+	struct rlimit low;
+	int *taken = vn_alloc_array(256, sizeof(*taken)), n = 0;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, ret_before), 0);
+	low = *ret_before;
+	low.rlim_cur = 256;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	while ((taken[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n++;
+	ck_assert_int_eq(errno, EMFILE);
+	return taken;
+}
+
+static void
+give_back(int *taken, const struct rlimit *before)
+{
+	for (int i = 0; taken[i] >= 0; i++)
+		close(taken[i]);
+	free(taken);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, before), 0);
+}
+
+static void
+on_moment(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* What a new life of vnoded watches with all descriptors taken lives on, and its end is told later. */
+START_TEST(a_guest_is_not_taken_for_dead_for_want_of_descriptors)
+{
+	const struct watch_ops *ops = lab.env.watch;
+	struct lab_guest *guest = run(FOREVER);
+	struct vn_error err = { 0 };
+	struct rlimit before;
+	bool is_over = false;
+	int *taken = take_all_descriptors(&before);
+	struct watch *moment;
+
+	lab_watch(&lab, guest);
+	ck_assert(lab.compute->ops->is_alive(lab.compute, &guest->id));
+	ck_assert_int_lt(lab.compute->ops->stop(lab.compute, guest->domain, guest->uuid, &guest->id, 0, &err), 0);
+	ck_assert_int_eq(err.code, VN_E_LIMIT);
+	moment = ops->add_timer(ops->loop, 100, on_moment, &is_over);
+	ck_assert(mini_loop_run(lab.loop, &is_over, LAB_WAIT_MS));
+	ops->remove(ops->loop, moment);
+	ck_assert_uint_eq(guest->exits, 0);
+	give_back(taken, &before);
+	ck_assert_int_eq(kill(guest->id.guest, SIGKILL), 0);
+	lab_await_exit(&lab, guest);
+	ck_assert_int_eq(guest->exit.cause, EXIT_KILLED);
+}
+END_TEST
+
 START_TEST(thirty_killed_at_once_are_thirty_exits)
 {
 	for (int i = 0; i < 30; i++)
@@ -453,7 +513,8 @@ make_suite(void)
 		stop_of_what_is_not_there_succeeds, what_is_no_namespace_is_refused,
 		a_root_without_init_is_refused, list_has_our_guests_only, limits_change_while_it_runs, NULL };
 	const TTest *const libvirtd[] = { libvirtd_restarts_under_running_guests,
-		guests_end_with_libvirtd_dead, thirty_killed_at_once_are_thirty_exits,
+		guests_end_with_libvirtd_dead,
+		a_guest_is_not_taken_for_dead_for_want_of_descriptors, thirty_killed_at_once_are_thirty_exits,
 		a_start_whose_maker_dies_leaves_nothing_or_a_guest, NULL };
 	Suite *suite = suite_create("lxc");
 

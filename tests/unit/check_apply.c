@@ -5,6 +5,7 @@
  */
 #include "tests/unit/lab.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 #define RING 5
@@ -639,6 +640,47 @@ START_TEST(a_repeated_request_meets_its_job_whatever_has_become_of_its_object)
 }
 END_TEST
 
+/* As if the machine had been off for a minute. */
+static void
+age_jobs(const struct lab *lab)
+{
+	vn_autofree char *path = vn_format("%s/vnoded.db", lab->folder);
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, "UPDATE jobs SET created = created - 60000000", NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+}
+
+START_TEST(timeout_ms_goes_on_counting_after_a_crash)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *before = lab_picture(lab), *after, *id, *job, *error;
+
+	world_hang(lab->world, "compute.start", 2);
+	job = lab_result(lab, "topology.apply", "{sO si}", "document", document, "timeout_ms", 5000);
+	id = json_object_get(job, "job");
+	ck_assert(lab_await_hang(lab));
+	lab_kill(lab);
+	age_jobs(lab);
+	ck_assert(lab_open(lab));
+	ck_assert(lab_settle(lab));
+	after = lab_result(lab, "job.get", "{sO}", "job", id);
+	error = json_object_get(after, "error");
+	ck_assert_str_eq(json_string_value(json_object_get(error, "code")), "timeout");
+	json_decref(after);
+	after = lab_picture(lab);
+	lab_same(before, after, "timeout_ms");
+	lab_check_quiet(lab, "timeout_ms");
+	json_decref(document);
+	json_decref(before);
+	json_decref(after);
+	json_decref(job);
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(timeout_ms_undoes_the_whole)
 {
 	struct lab *lab = lab_new();
@@ -749,6 +791,7 @@ main(void)
 		the_same_request_is_the_same_job,
 		a_repeated_request_meets_its_job_whatever_has_become_of_its_object,
 		timeout_ms_undoes_the_whole,
+		timeout_ms_goes_on_counting_after_a_crash,
 		an_apply_holds_all_it_touches,
 		two_hundred_vnodes_with_lists_in_between,
 		NULL });
