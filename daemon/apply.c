@@ -65,54 +65,28 @@ spawn(struct job *job, const struct verb *verb, struct job_lock *lock, VN_TAKES 
 	return job_begin(job->daemon, verb, job, job->uid, params, NULL, err);
 }
 
-static enum verdict
-wait_children(const struct job *job, int status)
-{
-	/* What failed to begin fails the step when those that did begin have ended. */
-	if (status < 0 && !job->children)
-		return STEP_FAILED;
-	return job->children ? STEP_WAIT : STEP_DONE;
-}
-
 typedef int item_fn(struct job *job, json_t *item, struct vn_error *err);
 
-static bool
-is_tolerant(const struct job *job)
+struct items {
+	json_t *list;
+	item_fn *fn;
+};
+
+/* A job_item_fn. */
+static int
+one_item(struct job *job, size_t item, void *arg, struct vn_error *err)
 {
-	return job->state == JOB_RUNNING && job->verb->steps[job->at].flags & STEP_TOLERANT;
+	const struct items *items = arg;
+
+	return items->fn(job, json_array_get(items->list, item), err);
 }
 
-/* One of the children has failed meanwhile, or somebody does not want them any more. */
-static bool
-has_come_to_nothing(const struct job *job)
-{
-	return job->state == JOB_RUNNING && ((job->cancelled && !job->committed) ||
-					     (!is_tolerant(job) && job->children_failed > 0));
-}
-
-/*
- * A slice of the items a turn, from job->item on: beginning five hundred children at once would hold
- * up everybody else. After a restart the items are gone through anew.
- */
 static enum verdict
 each_item(struct job *job, const char *list, item_fn *fn, struct vn_error *err)
 {
-	json_t *items = json_object_get(job->params, list);
-	uint64_t end = loop_monotonic_ns() + LOOP_SLICE_NS;
-	int status = 0;
+	struct items items = { .list = json_object_get(job->params, list), .fn = fn };
 
-	while (job->item < json_array_size(items) && status == 0 && !has_come_to_nothing(job)) {
-		status = fn(job, json_array_get(items, job->item++), err);
-		if (status < 0 && (is_tolerant(job) || job->children)) {
-			/* The others go on, or end: the failure is told through the parent. */
-			if (!job->children_failed++)
-				job->child_err = *err;
-			status = is_tolerant(job) ? 0 : -1;
-		}
-		if (status == 0 && loop_monotonic_ns() > end && job->item < json_array_size(items))
-			return STEP_AGAIN;
-	}
-	return wait_children(job, status);
+	return job_each(job, json_array_size(items.list), one_item, &items, err);
 }
 
 static struct vnode *

@@ -21,6 +21,10 @@ struct host_task {
 	size_t n_lans;
 	struct forward_spec *forwards;
 	size_t n_forwards;
+	int64_t *vmids;			/* of all vnodes, as the step found them that goes through them */
+	size_t n_vmids;
+	bool is_limited;		/* the time that each guest gets to end by itself */
+	int64_t limit_ms;
 	struct vn_arena arena;
 	json_t *missing;		/* of the host; of a set-up, LANs that are cut off */
 };
@@ -255,19 +259,45 @@ has_child(struct job *job, const struct vnode *vnode)
 	return holder && holder->parent == job->id;
 }
 
+/* In a step's first turn: vnodes may come and go between two turns. */
+static void
+list_vnodes(struct host_task *task, const struct model *model)
+{
+	size_t count = 0;
+
+	vn_list_each(struct vnode, vnode, &model->vnodes, link)
+		count++;
+	task->n_vmids = 0;
+	task->vmids = vn_arena_alloc(&task->arena, (count + 1) * sizeof(*task->vmids));
+	vn_list_each(struct vnode, vnode, &model->vnodes, link)
+		task->vmids[task->n_vmids++] = vnode->vmid;
+}
+
+/* A job_item_fn. */
+static int
+boot_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
+{
+	const struct host_task *task = arg;
+	struct vnode *vnode = vnode_by_vmid(job->daemon, task->vmids[item]);
+
+	(void)err;
+	if (!vnode || vnode->wanted != VNODE_RUNNING || has_child(job, vnode))
+		return 0;
+	if (verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
+		begin_child(job, vnode, &verb_vnode_boot, vnode_job_params(vnode));
+	else if (vnode->observed == VNODE_MOUNTED)
+		count_mounted(job, vnode);
+	return 0;
+}
+
 static enum verdict
 step_boot_all(struct job *job, void *ctx, struct vn_error *err)
 {
-	(void)ctx;
-	(void)err;
-	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link)
-		if (vnode->wanted != VNODE_RUNNING || has_child(job, vnode))
-			continue;
-		else if (verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
-			begin_child(job, vnode, &verb_vnode_boot, vnode_job_params(vnode));
-		else if (vnode->observed == VNODE_MOUNTED)
-			count_mounted(job, vnode);
-	return job->children ? STEP_WAIT : STEP_DONE;
+	struct host_task *task = ctx;
+
+	if (job->item == 0)
+		list_vnodes(task, job->daemon->model);
+	return job_each(job, task->n_vmids, boot_vnode, task, err);
 }
 
 /*
@@ -286,27 +316,38 @@ grace_within(struct job *job, int64_t budget_ms)
 	return rounds ? budget_ms / 2 / rounds : budget_ms / 2;
 }
 
+/* A job_item_fn. */
+static int
+halt_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
+{
+	const struct host_task *task = arg;
+	struct vnode *vnode = vnode_by_vmid(job->daemon, task->vmids[item]);
+	uint64_t grace_ns;
+	json_t *params;
+
+	(void)err;
+	if (!vnode || has_child(job, vnode) || verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
+		return 0;
+	grace_ns = vnode->spec.grace_ns ? vnode->spec.grace_ns : job->daemon->config.grace_ns;
+	params = vnode_job_params(vnode);
+	if (task->is_limited && task->limit_ms < (int64_t)(grace_ns / 1000000))
+		json_object_set_new(params, "grace_ms", json_integer(task->limit_ms));
+	begin_child(job, vnode, &verb_vnode_halt, params);
+	return 0;
+}
+
 static enum verdict
 step_halt_all(struct job *job, void *ctx, struct vn_error *err)
 {
+	struct host_task *task = ctx;
 	int64_t budget_ms = json_integer_value(json_object_get(job->params, "budget_ms"));
-	int64_t limit_ms = budget_ms ? grace_within(job, budget_ms) : 0;
 
-	(void)ctx;
-	(void)err;
-	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
-		uint64_t grace_ns = vnode->spec.grace_ns ? vnode->spec.grace_ns
-							 : job->daemon->config.grace_ns;
-		json_t *params;
-
-		if (has_child(job, vnode) || verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
-			continue;
-		params = vnode_job_params(vnode);
-		if (budget_ms && limit_ms < (int64_t)(grace_ns / 1000000))
-			json_object_set_new(params, "grace_ms", json_integer(limit_ms));
-		begin_child(job, vnode, &verb_vnode_halt, params);
+	if (job->item == 0) {
+		list_vnodes(task, job->daemon->model);
+		task->is_limited = budget_ms > 0;
+		task->limit_ms = grace_within(job, budget_ms);
 	}
-	return job->children ? STEP_WAIT : STEP_DONE;
+	return job_each(job, task->n_vmids, halt_vnode, task, err);
 }
 
 static enum verdict

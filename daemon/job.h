@@ -144,6 +144,19 @@ struct vn_list *jobs_list(struct jobs *jobs);	/* of struct job by `link`, oldest
 int job_begin(struct daemon *daemon, const struct verb *verb, struct job *parent, int64_t uid,
 	      VN_TAKES json_t *params, struct job **ret, struct vn_error *err);
 
+/* Begins a child for the item of that index, if it needs one. Returns -1 and err: it could not begin. */
+typedef int job_item_fn(struct job *job, size_t item, void *arg, struct vn_error *err);
+/*
+ * What a step on the loop does that begins a child for each of many items: goes through them from
+ * job->item on, as many a turn as LOOP_SLICE_NS allows, and waits for the children. It stops where one has
+ * failed, unless the step is tolerant, or where the job is cancelled. After a restart, and only then, items
+ * are seen again.
+ *
+ * n_items: the same in each turn.
+ * Returns: what the step returns; STEP_FAILED with err only where no child is there to be waited for.
+ */
+enum verdict job_each(struct job *job, size_t n_items, job_item_fn *fn, void *arg, struct vn_error *err);
+
 /*
  * Before any changing handler: a call that was made before under its request_id gets the job that it made
  * then. Returns 1 answered, 0 it is new, -1 refused with err (the same id, but another call).

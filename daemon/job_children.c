@@ -1,4 +1,9 @@
-/* What a parent learns of its children: how far they are, and which of them failed. */
+/*
+ * A parent and its children: beginning them, and learning how far they are and which of them failed.
+ *
+ * The surprising part is that the first may end, or fail, before the last has begun: beginning five hundred
+ * at once would hold up everybody else.
+ */
 #include "daemon/job_inner.h"
 
 /* In the same commit as the child's end: a restart must not take the others for all there were. */
@@ -52,4 +57,47 @@ job_blame_children(struct job *job, const struct step *step, struct vn_error *er
 	job->children_failed = 0;
 	job_note(job, "children_failed", json_integer(0));
 	return STEP_FAILED;
+}
+
+static bool
+is_tolerant(const struct job *job)
+{
+	return job->state == JOB_RUNNING && job->verb->steps[job->at].flags & STEP_TOLERANT;
+}
+
+/* One of the children has failed meanwhile, or somebody does not want them any more. */
+static bool
+has_come_to_nothing(const struct job *job)
+{
+	return job->state == JOB_RUNNING && ((job->cancelled && !job->committed) ||
+					     (!is_tolerant(job) && job->children_failed > 0));
+}
+
+static enum verdict
+wait_children(const struct job *job, int status)
+{
+	/* What failed to begin fails the step when those that did begin have ended. */
+	if (status < 0 && !job->children)
+		return STEP_FAILED;
+	return job->children ? STEP_WAIT : STEP_DONE;
+}
+
+enum verdict
+job_each(struct job *job, size_t n_items, job_item_fn *fn, void *arg, struct vn_error *err)
+{
+	uint64_t end = loop_monotonic_ns() + LOOP_SLICE_NS;
+	int status = 0;
+
+	while (job->item < n_items && status == 0 && !has_come_to_nothing(job)) {
+		status = fn(job, job->item++, arg, err);
+		if (status < 0 && (is_tolerant(job) || job->children)) {
+			/* The others go on, or end: the failure is told through the parent. */
+			if (!job->children_failed++)
+				job->child_err = *err;
+			status = is_tolerant(job) ? 0 : -1;
+		}
+		if (status == 0 && loop_monotonic_ns() > end && job->item < n_items)
+			return STEP_AGAIN;
+	}
+	return wait_children(job, status);
 }

@@ -20,8 +20,9 @@ struct repair {
 	struct net *net;
 	struct verification *first, *now;	/* now: the one that looks; first: NULL until there is another */
 	bool host, strays;		/* what the first look says is to be done */
-	int64_t *lans;			/* that were to be mended */
-	size_t n_lans;
+	int64_t *lans, *vnodes;		/* that were to be mended */
+	size_t n_lans, n_vnodes;
+	bool lan_failed;		/* one of those LANs could not be */
 	struct forward_spec *surplus;
 	size_t n_surplus;
 	struct vn_error host_err;	/* what the host's own part failed with; VN_OK */
@@ -37,6 +38,7 @@ free_repair(void *ctx)
 	verification_free(repair->now);
 	free(repair->surplus);
 	free(repair->lans);
+	free(repair->vnodes);
 	free(repair);
 }
 
@@ -210,34 +212,41 @@ begin_child(struct job *job, const struct verb *verb, VN_TAKES json_t *params)
 }
 
 static bool
-is_among(const struct repair *repair, const struct lan *lan)
+is_among(const int64_t *ids, size_t count, int64_t id)
 {
-	for (size_t i = 0; i < repair->n_lans; i++)
-		if (repair->lans[i] == lan->id)
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] == id)
 			return true;
 	return false;
+}
+
+/* A job_item_fn: one of the differences. */
+static int
+mend_lan(struct job *job, size_t item, void *arg, struct vn_error *err)
+{
+	struct repair *repair = arg;
+	const struct difference *difference = &verification_found(repair->now)->items[item];
+	struct lan *lan = is_of_lan(difference) ? lan_by_id(job->daemon, difference->about.lan) : NULL;
+	struct vn_error busy = { 0 };
+
+	(void)err;
+	if (!lan || is_among(repair->lans, repair->n_lans, lan->id))
+		return 0;
+	repair->lans[repair->n_lans++] = lan->id;
+	if (job_lock(job, &lan->lock, "the LAN", &busy) == 0)
+		begin_child(job, &verb_lan_mend, lan_job_params(lan));
+	return 0;
 }
 
 static enum verdict
 step_mend_lans(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct repair *repair = ctx;
-	const struct differences *found = verification_found(repair->now);
+	size_t count = verification_found(repair->now)->count;
 
-	(void)err;
-	repair->lans = vn_alloc_array(found->count + 1, sizeof(*repair->lans));
-	for (size_t i = 0; i < found->count; i++) {
-		struct lan *lan = is_of_lan(&found->items[i])
-				  ? lan_by_id(job->daemon, found->items[i].about.lan) : NULL;
-		struct vn_error busy = { 0 };
-
-		if (!lan || is_among(repair, lan))
-			continue;
-		repair->lans[repair->n_lans++] = lan->id;
-		if (job_lock(job, &lan->lock, "the LAN", &busy) == 0)
-			begin_child(job, &verb_lan_mend, lan_job_params(lan));
-	}
-	return job->children ? STEP_WAIT : STEP_DONE;
+	if (!repair->lans)
+		repair->lans = vn_alloc_array(count + 1, sizeof(*repair->lans));
+	return job_each(job, count, mend_lan, repair, err);
 }
 
 static bool
@@ -250,30 +259,43 @@ has_child(struct job *job, const struct vnode *vnode)
 
 /* A port has nowhere to go while its LAN could not be mended. */
 static bool
-may_be_mended(const struct job *job, const struct repair *repair, const struct vnode *vnode)
+may_be_mended(const struct repair *repair, const struct vnode *vnode)
 {
 	vn_list_each(struct member, member, &vnode->members, in_vnode)
-		if (job->children_failed && is_among(repair, member->lan))
+		if (repair->lan_failed && is_among(repair->lans, repair->n_lans, member->lan->id))
 			return false;
 	return true;
+}
+
+/* A job_item_fn: one of the differences, of which a vnode may have many. */
+static int
+mend_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
+{
+	struct repair *repair = arg;
+	const struct difference *difference = &verification_found(repair->now)->items[item];
+	struct vnode *vnode = is_of_vnode(difference) ? vnode_by_vmid(job->daemon, difference->about.vmid)
+						      : NULL;
+
+	(void)err;
+	if (!vnode || is_among(repair->vnodes, repair->n_vnodes, vnode->vmid))
+		return 0;
+	repair->vnodes[repair->n_vnodes++] = vnode->vmid;
+	if (!has_child(job, vnode) && may_be_mended(repair, vnode) && lock_vnode(job, vnode))
+		begin_child(job, &verb_vnode_mend, vnode_job_params(vnode));
+	return 0;
 }
 
 static enum verdict
 step_mend_vnodes(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct repair *repair = ctx;
-	const struct differences *found = verification_found(repair->now);
+	size_t count = verification_found(repair->now)->count;
 
-	(void)err;
-	for (size_t i = 0; i < found->count; i++) {
-		struct vnode *vnode = is_of_vnode(&found->items[i])
-				      ? vnode_by_vmid(job->daemon, found->items[i].about.vmid) : NULL;
-
-		if (vnode && !has_child(job, vnode) && may_be_mended(job, repair, vnode) &&
-		    lock_vnode(job, vnode))
-			begin_child(job, &verb_vnode_mend, vnode_job_params(vnode));
+	if (!repair->vnodes) {
+		repair->vnodes = vn_alloc_array(count + 1, sizeof(*repair->vnodes));
+		repair->lan_failed = job->children_failed > 0;	/* from here on those of vnodes count too */
 	}
-	return job->children ? STEP_WAIT : STEP_DONE;
+	return job_each(job, count, mend_vnode, repair, err);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@ from lab.world import domains, links, mounts, namespaces, run, tables
 from machine import verify, vnodectl
 
 # Of the kernel: they come with a module, which vnoded's probe has loaded, and stay with it.
-MODULES_OWN = {"gre0", "gretap0", "erspan0"}
+MODULES_OWN = {"gre0", "gretap0", "erspan0", "ip6gre0", "ip6tnl0"}
 
 
 def case_whole_or_absent(m):
