@@ -23,14 +23,26 @@
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
+/* The root as the image's is: making and removing folders in it has changed its time. */
+static int
+set_root_time(const struct local *local, const struct chain *chain, int root, struct vn_error *err)
+{
+	vn_autofree char *top = vn_format("%s/%s/root", local->images, chain->sha256[0]);
+	struct stat st;
+
+	if (stat(top, &st) < 0 || futimens(root, (struct timespec[]){ st.st_atim, st.st_mtim }) < 0)
+		return vn_fail_errno(err, errno, "set the time of an image's volume");
+	return 0;
+}
+
 static int
 copy_layers(const struct local *local, const struct chain *chain, int root, struct vn_error *err)
 {
 	vn_autofree char *path = vn_format("/proc/thread-self/fd/%d/.", root);
 	vn_autofree char *trash = vn_format("/proc/thread-self/fd/%d/" TRASH_NAME, root);
 
-	/* What layers hide goes to a folder that is none of the image's, and goes itself. */
-	if (mkdirat(root, TRASH_NAME, 0700) < 0)
+	/* What layers hide goes to a folder that is none of the image's, and goes itself; as mkfs's own does. */
+	if (unlinkat(root, "lost+found", AT_REMOVEDIR) < 0 || mkdirat(root, TRASH_NAME, 0700) < 0)
 		return vn_fail_errno(err, errno, "make a folder on an image's volume");
 	for (size_t i = chain->count; i-- > 0;) {
 		vn_autofree char *layer = vn_format("%s/%s/root", local->images, chain->sha256[i]);
@@ -38,7 +50,10 @@ copy_layers(const struct local *local, const struct chain *chain, int root, stru
 		if (clone_layer(layer, path, trash, false, err) < 0)
 			return -1;
 	}
-	unlinkat(root, TRASH_NAME, AT_REMOVEDIR);
+	if (unlinkat(root, TRASH_NAME, AT_REMOVEDIR) < 0)
+		return vn_fail_errno(err, errno, "remove a folder of an image's volume");
+	if (set_root_time(local, chain, root, err) < 0)
+		return -1;
 	return syncfs(root) < 0 ? vn_fail_errno(err, errno, "sync an image's volume") : 0;
 }
 

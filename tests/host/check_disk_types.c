@@ -17,6 +17,7 @@
 
 #include "backends/backend.h"
 #include "proto/base/mem.h"
+#include "tests/host/fake_lvm.h"
 #include "tests/tar_file.h"
 
 #define SHA   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -31,7 +32,6 @@ static struct disk *disk;
 static struct vn_error err;
 static struct disk_spec spec, privileged;
 static pid_t sleeper;
-static char old_path[PATH_MAX];	/* PATH, while there is a fake lvm in it */
 
 static const struct tar_entry entries[] = {
 	{ "./", '5', .mode = 0755 },
@@ -138,11 +138,7 @@ tear_down(void)
 	disk->ops->close(disk);
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
-	if (env.lvm_group) {
-		run("for loop in $(losetup -a | grep %s/lvm | cut -d: -f1); do losetup -d $loop; done; rm -rf /dev/%s",
-		    folder, env.lvm_group);
-		setenv("PATH", old_path, 1);
-	}
+	fake_lvm_end();
 	run("umount %s && ! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s",
 	    state_dir, folder, folder, folder);
 }
@@ -590,22 +586,10 @@ END_TEST
 
 /* ---- lvm-thin -------------------------------------------------------------------------------- */
 
-static char group[40], lvm_path[PATH_MAX + 80];
-
-/* A fake lvm in PATH, with a foreign volume whose name could be ours. */
 static void
 begin_lvm(void)
 {
-	snprintf(group, sizeof(group), "vnoded-test-%d", (int)getpid());
-	snprintf(old_path, sizeof(old_path), "%s", getenv("PATH"));
-	snprintf(lvm_path, sizeof(lvm_path), "%s/bin:%s", folder, old_path);
-	run("mkdir %s/bin %s/lvm && printf '#!/bin/sh\\nexec python3 " FAKE_LVM " %s/lvm \"$@\"\\n' >%s/bin/lvm && "
-	    "chmod 755 %s/bin/lvm && : >%s/lvm/log", folder, folder, folder, folder, folder, folder);
-	run("echo '{\"vnoded-11111111-7-0\": {\"tags\": [\"theirs\"], \"size\": 4194304}}' >%s/lvm/volumes",
-	    folder);
-	setenv("PATH", lvm_path, 1);
-	env.lvm_group = group;
-	env.lvm_pool = "pool";
+	fake_lvm_begin(folder, &env);
 	spec.type = privileged.type = DISK_LVM_THIN;
 	begin("ext4");
 }
@@ -682,8 +666,8 @@ START_TEST(a_raw_image_becomes_a_volume_that_only_guests_read)
 	add_raw_image();
 	spec.image_sha256 = RAW;
 	ok(disk->ops->create(disk, &spec, &err));
-	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir, group,
-	    state_dir);
+	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir,
+	    env.lvm_group, state_dir);
 	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	end_lvm("image");

@@ -217,6 +217,32 @@ START_TEST(what_cannot_be_captured_is_refused_and_leaves_no_image)
 }
 END_TEST
 
+/* No backend has such guests yet: the model is told that this vnode is one. */
+START_TEST(disks_that_only_a_virtual_machine_can_look_into_are_refused_by_name)
+{
+	struct lab *lab = lab_with_vnode();
+	struct image *image = image_find(lab->daemon, "img");
+	struct vnode *vnode = lab_vnode(lab, "a");
+	int type = vnode->disk_type, format = image->format;
+
+	vnode->disk_type = DISK_QCOW2;
+	refused(lab, "unsupported", "/vnode", "type 'qcow2' cannot be mounted on this host", "image.capture",
+		"{\"vnode\":\"a\",\"name\":\"y\"}");
+	vnode->disk_type = DISK_LVM_THIN;
+	refused(lab, "unsupported", "/delta", "capture vnode 'default/a' whole", "image.capture",
+		"{\"vnode\":\"a\",\"name\":\"y\",\"delta\":true}");
+	image->format = IMAGE_RAW;
+	refused(lab, "unsupported", "/vnode", "was made from the raw disk 'img'", "image.capture",
+		"{\"vnode\":\"a\",\"name\":\"y\"}");
+	vnode->disk_type = type;
+	image->format = format;
+	ck_assert_ptr_null(image_find(lab->daemon, "y"));
+	json_decref(done(lab, "image.capture", "{\"vnode\":\"a\",\"name\":\"y\"}"));
+	lab_clean(lab, "kinds");
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(a_quota_and_a_full_disk_leave_nothing)
 {
 	struct lab *lab = lab_with_vnode();
@@ -302,6 +328,7 @@ main(void)
 		a_capture_is_an_image_like_any,
 		the_same_contents_are_stored_once,
 		what_cannot_be_captured_is_refused_and_leaves_no_image,
+		disks_that_only_a_virtual_machine_can_look_into_are_refused_by_name,
 		a_quota_and_a_full_disk_leave_nothing,
 		a_capture_holds_the_vnode_and_can_be_called_off,
 		a_vnode_waits_for_the_capture_it_is_made_from,
