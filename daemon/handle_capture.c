@@ -14,10 +14,7 @@ image_of(const struct vnode *vnode)
 
 	if (named && named->state == IMAGE_READY && strcmp(named->sha256, vnode->image_sha256) == 0)
 		return named;
-	vn_list_each(struct image, image, &vnode->daemon->model->images, link)
-		if (image->state == IMAGE_READY && strcmp(image->sha256, vnode->image_sha256) == 0)
-			return image;
-	return NULL;
+	return image_find_digest(vnode->daemon, vnode->image_sha256);
 }
 
 /* Whether there are files to pack, and for a delta also what they differ from. */

@@ -223,6 +223,8 @@ void lan_announce(struct lan *lan, const char *what);	/* a lan.change event */
 
 /* ---- images (image.c) ---- */
 struct image *image_find(const struct daemon *daemon, const char *name);
+/* One that is ready and has that digest; NULL: none. */
+struct image *image_find_digest(const struct daemon *daemon, const char *sha256);
 struct image *image_new(struct daemon *daemon, const char *name, const char *source);
 void image_remove_object(struct image *image);
 void image_set_state(struct image *image, enum image_state state, const char *error);

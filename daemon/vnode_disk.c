@@ -41,8 +41,36 @@ check_image(const struct doc_vnode *spec, int type, const struct image *image, s
 			  image_format_words[image->format]);
 }
 
+/* Of all layers of an archive, unpacked; of a disk, as a guest sees it. */
+static uint64_t
+contents_of(const struct image *image)
+{
+	uint64_t bytes = 0;
+
+	if (image->format != IMAGE_TAR)
+		return image->virtual_bytes;
+	for (; image; image = image->base ? image_find(image->daemon, image->base) : NULL)
+		bytes += image->bytes;
+	return bytes;
+}
+
+/* image: what the disk is made from; NULL, or not there yet: making it will tell. */
 static int
-check_size(const struct doc_vnode *spec, int type, const struct vnode *self, struct vn_error *err)
+check_least(uint64_t size, int type, const struct image *image, struct vn_error *err)
+{
+	uint64_t least = image && image->state == IMAGE_READY
+		? disk_least_bytes(type, image->format == IMAGE_TAR, contents_of(image)) : 0;
+
+	if (size >= least)
+		return 0;
+	return vn_fail_at(err, "/disk/size", VN_E_INVALID, "a disk of type '%s' made from the image '%s' has at least "
+			  "%llu bytes: say as much or more, or no size", disk_type_words[type], image->name,
+			  (unsigned long long)least);
+}
+
+static int
+check_size(const struct doc_vnode *spec, int type, const struct vnode *self, const struct image *image,
+	   struct vn_error *err)
 {
 	uint64_t size = spec->disk.size_bytes;
 
@@ -55,7 +83,7 @@ check_size(const struct doc_vnode *spec, int type, const struct vnode *self, str
 	if (self && self->disk_type == type && size < self->spec.disk.size_bytes)
 		return vn_fail_at(err, "/disk/size", VN_E_INVALID, "a disk can grow, not shrink: it has %llu "
 				  "bytes", (unsigned long long)self->spec.disk.size_bytes);
-	return 0;
+	return check_least(size, type, image, err);
 }
 
 static const struct doc_extra *
@@ -121,7 +149,7 @@ vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const stru
 	}
 	if (image && check_image(spec, type, image, err) < 0)
 		return -1;
-	return check_size(spec, type, self, err);
+	return check_size(spec, type, self, image || !self ? image : image_find_digest(daemon, self->image_sha256), err);
 }
 
 json_t *

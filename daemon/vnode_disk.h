@@ -11,7 +11,7 @@ int vnode_disk_type(const struct daemon *daemon, const struct doc_vnode *spec, c
  *
  * image:  NULL: not known yet, or of no matter.
  * Errors: paths below the spec. VN_E_UNSUPPORTED not on this host, not of such an image, or no size;
- *         VN_E_INVALID it would shrink.
+ *         VN_E_INVALID it would shrink, or be smaller than what its image holds.
  */
 int vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		     const struct image *image, struct vn_error *err);

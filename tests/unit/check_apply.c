@@ -287,11 +287,34 @@ START_TEST(a_disk_that_cannot_be_is_refused_by_its_field)
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
 	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1025B"));
 	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "1MiB");
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1023MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "has at least 1073741824 bytes");
 	set_disk(document, json_pack("{ss}", "type", "qcow2"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/type", "disk of a virtual machine");
 	set_disk(document, json_pack("{ss}", "size", "1GiB"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
 	lab_clean(lab, "disk");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+/* Also one that is there, and had no size. */
+START_TEST(a_disk_smaller_than_its_image_is_never_begun)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	image_find(lab->daemon, "img")->bytes = 1ull << 30;
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "2047MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "made from the image 'img' has at least");
+	set_disk(document, json_pack("{ss}", "type", "lvm-thin"));
+	apply(lab, document);
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "2047MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "has at least 2147483648 bytes");
+	image_find(lab->daemon, "img")->bytes = 100;
+	lab_check_quiet(lab, "small");
+	lab_clean(lab, "small");
 	json_decref(document);
 	lab_free(lab);
 }
@@ -739,7 +762,8 @@ main(void)
 		a_live_change_leaves_the_guest_running,
 		a_restart_change_restarts_only_that_guest,
 		an_image_changes_only_with_leave, a_type_of_disk_changes_only_with_leave,
-		a_disk_that_cannot_be_is_refused_by_its_field, a_disk_grows_and_never_shrinks, extra_disks_stay_until_they_may_go,
+		a_disk_that_cannot_be_is_refused_by_its_field, a_disk_smaller_than_its_image_is_never_begun, a_disk_grows_and_never_shrinks,
+		extra_disks_stay_until_they_may_go,
 		extra_disks_that_cannot_be_are_refused_by_their_fields,
 		vnodes_and_members_come_and_go,
 		interface_names_stay_for_ever,
