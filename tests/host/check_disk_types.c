@@ -533,6 +533,16 @@ add_raw_image(void)
 	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
 }
 
+static uint64_t told;
+
+static void
+note_progress(void *arg, uint64_t done, uint64_t total)
+{
+	ck_assert_uint_ge(done, *(uint64_t *)arg);
+	ck_assert_uint_le(done, total);
+	*(uint64_t *)arg = done;
+}
+
 START_TEST(a_qcow2_disk_lies_over_its_image_and_grows)
 {
 	vn_autofree char *file = vn_format("%s/disks/7/disk.qcow2", state_dir);
@@ -581,6 +591,35 @@ START_TEST(a_disk_is_made_from_images_of_its_kind_only)
 	ok(disk->ops->create(disk, &spec, &err));
 	fails(disk->ops->grow(disk, &spec, &err), VN_E_UNSUPPORTED);
 	run("test \"$(ls %s/disks)\" = 7 && test -z \"$(ls %s/trash)\"", state_dir, state_dir);
+}
+END_TEST
+
+/* What comes from another file system than the store's is copied: its holes stay, and half of it is never used. */
+START_TEST(a_disk_from_another_file_system_is_copied_with_its_holes)
+{
+	vn_autofree char *file = vn_format("%s/raw", folder);
+	vn_autofree char *stored = vn_format("%s/images/" RAW "/disk", state_dir);
+	struct unpack_limits limits = { .bytes = 100 << 20, .entries = 100 };
+	struct image_spec image = { .path = file, .sha256 = RAW, .format = IMAGE_RAW, .arg = &told,
+				    .on_progress = note_progress };
+	bool cancelled = true;
+	struct image_facts facts;
+	uint64_t progress = 0;
+
+	told = 0;
+	begin(_i == 2 ? "ext4" : cloning[_i]);
+	run("truncate -s 32M %s && for at in 0 9 31; do dd if=/dev/urandom of=%s bs=1M count=1 seek=$at conv=notrunc status=none; "
+	    "done", file, file);
+	fails(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err), VN_E_CANCELLED);
+	run("test -z \"$(find %s/images %s/trash -mindepth 1)\"", state_dir, state_dir);
+	cancelled = false;
+	progress = told = 0;
+	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
+	run("cmp %s %s && test $(stat -c %%b %s) -lt 8000 && test $(stat -c %%a:%%h %s) = 600:1", file, stored, stored, stored);
+	ck_assert_uint_eq(progress, 32 << 20);
+	ck_assert_uint_eq(told, 32 << 20);
+	ck_assert_uint_eq(facts.virtual_bytes, 32 << 20);
+	run("test $(stat -c %%h %s) = 1", file);
 }
 END_TEST
 
@@ -761,7 +800,7 @@ START_TEST(volumes_that_others_take_away_are_missed_when_they_are_needed)
 	ok(disk->ops->mount(disk, &other, path, &err));
 	in_guest("test -e etc/passwd");
 	ok(disk->ops->unmount(disk, &other, &err));
-	run("sed -i 's/vnoded:11111111-1111-4111-8111-111111111111:22222222[^\"]*/theirs/' %s/lvm/volumes", folder);
+	run("sed -i 's/vnoded:11111111-1111-4111-8111-111111111111:22222222[^\"]*/theirs/g' %s/lvm/volumes", folder);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	ok(disk->ops->destroy(disk, &other, &err));
 	ok(disk->ops->empty_trash(disk, &err));
@@ -858,6 +897,7 @@ add_qcow2(TCase *tcase)
 {
 	tcase_add_test(tcase, a_qcow2_disk_lies_over_its_image_and_grows);
 	tcase_add_test(tcase, a_disk_is_made_from_images_of_its_kind_only);
+	tcase_add_loop_test(tcase, a_disk_from_another_file_system_is_copied_with_its_holes, 0, 3);
 }
 
 static void
