@@ -136,7 +136,7 @@ is_counted(const struct image *image)
 void
 image_recount(struct daemon *daemon)
 {
-	uint64_t used = 0;
+	uint64_t used = daemon->model->extras_used;
 
 	vn_list_each(struct image, image, &daemon->model->images, link) {
 		if (image->coming[0])

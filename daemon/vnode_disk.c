@@ -117,6 +117,53 @@ check_extra(struct daemon *daemon, const struct doc_extra *extra, const struct d
 	return old ? 0 : daemon->disk->ops->extra_check(daemon->disk, extra->filesystem, err);
 }
 
+/* Disks that go are not counted off: they go last. */
+int
+vnode_extras_room(const struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		  uint64_t *need, struct vn_error *err)
+{
+	const struct doc_extra *extras = spec->extras.items;
+	uint64_t left = image_storage_left(daemon);
+
+	for (size_t i = 0; i < spec->extras.count; i++) {
+		const struct doc_extra *old = self ? find_extra(&self->spec, extras[i].key) : NULL;
+		uint64_t had = old ? old->size_bytes : 0;
+		char path[64];
+
+		if (extras[i].size_bytes <= had)
+			continue;
+		*need += extras[i].size_bytes - had;
+		if (*need <= left)
+			continue;
+		snprintf(path, sizeof(path), "/disks/%s/size", extras[i].key);
+		return vn_fail_at(err, path, VN_E_LIMIT, "with this disk %llu bytes are asked for, and image_storage has "
+				  "room for %llu: ask for less, remove images (vnodectl image prune) or raise it",
+				  (unsigned long long)*need, (unsigned long long)left);
+	}
+	return 0;
+}
+
+static uint64_t
+extras_bytes(const struct doc_vnode *spec)
+{
+	const struct doc_extra *extras = spec->extras.items;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < spec->extras.count; i++)
+		bytes += extras[i].size_bytes;
+	return bytes;
+}
+
+/* Unsigned: what is less wraps round and back. */
+void
+vnode_extras_count(struct model *model, const struct doc_vnode *before, const struct doc_vnode *after)
+{
+	uint64_t more = extras_bytes(after) - extras_bytes(before);
+
+	model->extras_used += more;
+	__atomic_add_fetch(&model->images_used, more, __ATOMIC_RELAXED);
+}
+
 int
 vnode_extras_check(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		   struct vn_error *err)
