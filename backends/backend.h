@@ -620,6 +620,9 @@ struct image_spec {
 	const char *sha256;
 	int format;			/* enum image_format */
 	const char *base;		/* sha256 of the image below; NULL: none */
+	void *arg;
+	/* So much of the file has been read; now and then, on any thread. NULL: nobody wants to know. */
+	void (*on_progress)(void *arg, uint64_t done, uint64_t total);
 };
 
 struct image_facts {

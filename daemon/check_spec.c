@@ -127,6 +127,8 @@ int
 lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
 		     uid_t uid, enum role role, struct vn_error *err)
 {
+	uint64_t need = 0;
+
 	(void)uid;
 	if (spec->privileged && role < ROLE_ADMIN && self && self->spec.privileged &&
 	    !runs_the_same(daemon, spec, &self->spec))
@@ -139,7 +141,8 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
 				  "namespace of its own and is for admins only");
 	if (check_image(daemon, spec, self, err) < 0 || sources_check(daemon, spec, err) < 0 ||
-	    vnode_extras_check(daemon, spec, self, err) < 0)
+	    vnode_extras_check(daemon, spec, self, err) < 0
+	    || vnode_extras_room(daemon, spec, self, &need, err) < 0)
 		return -1;
 	return check_forwards(daemon, spec, self, err);
 }

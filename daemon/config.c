@@ -100,7 +100,7 @@ static const struct config_key keys[] = {
 	KEY("image_part_keep", image_part_keep_ns, KIND_TIME, RELOAD, "604800s",
 	    "How long a part of an image is kept that nobody goes on with", 60 * S, 31536000 * S),
 	KEY("image_storage", image_storage_bytes, KIND_SIZE, RELOAD, "0B",
-	    "What all images may take together; 0B: no limit", 0, 16384 * GIB),
+	    "What all images and extra disks may take together; 0B: no limit", 0, 16384 * GIB),
 	KEY("restart_limit", restart_limit, KIND_COUNT, RELOAD, "10",
 	    "Restarts of a vnode within restart_window before vnoded gives up", 0, 1000000),
 	KEY("restart_window", restart_window_ns, KIND_TIME, RELOAD, "600s",

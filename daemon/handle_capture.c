@@ -14,17 +14,35 @@ image_of(const struct vnode *vnode)
 
 	if (named && named->state == IMAGE_READY && strcmp(named->sha256, vnode->image_sha256) == 0)
 		return named;
-	vn_list_each(struct image, image, &vnode->daemon->model->images, link)
-		if (image->state == IMAGE_READY && strcmp(image->sha256, vnode->image_sha256) == 0)
-			return image;
-	return NULL;
+	return image_find_digest(vnode->daemon, vnode->image_sha256);
+}
+
+/* Whether there are files to pack, and for a delta also what they differ from. */
+static int
+check_disk(const struct vnode *vnode, const struct image *image, bool delta, struct vn_error *err)
+{
+	const char *title = vnode_title(vnode);
+
+	if (vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].can_mount)
+		return vn_fail_at(err, "/vnode", VN_E_UNSUPPORTED, "a disk of type '%s' cannot be mounted on this "
+				  "host, so no image can be made of vnode '%s'",
+				  disk_type_words[vnode->disk_type], title);
+	if (image && image->format != IMAGE_TAR && image->format != IMAGE_DETECT)
+		return vn_fail_at(err, "/vnode", VN_E_UNSUPPORTED, "the disk of vnode '%s' was made from the %s disk "
+				  "'%s', which only a virtual machine can look into: no image can be made of it",
+				  title, image_format_words[image->format], image->name);
+	if (delta && vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].has_changes)
+		return vn_fail_at(err, "/delta", VN_E_UNSUPPORTED, "a disk of type '%s' does not keep its "
+				  "changes apart: capture vnode '%s' whole",
+				  disk_type_words[vnode->disk_type], title);
+	return 0;
 }
 
 static int
 check(const struct vnode *vnode, const struct image_capture_params *p, const char **ret_base,
       struct vn_error *err)
 {
-	const struct image *base = p->delta ? image_of(vnode) : NULL;
+	const struct image *image = image_of(vnode), *base = p->delta ? image : NULL;
 
 	*ret_base = base ? base->name : NULL;
 	if (image_find(vnode->daemon, p->name))
@@ -33,14 +51,8 @@ check(const struct vnode *vnode, const struct image_capture_params *p, const cha
 	if (p->delta && !base)
 		return vn_fail_at(err, "/delta", VN_E_NOT_FOUND, "the image that vnode '%s' was made from has "
 				  "no name any more: capture the vnode whole", vnode_title(vnode));
-	if (vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].can_mount)
-		return vn_fail_at(err, "/vnode", VN_E_UNSUPPORTED, "a disk of type '%s' cannot be mounted on this "
-				  "host, so no image can be made of vnode '%s'",
-				  disk_type_words[vnode->disk_type], vnode_title(vnode));
-	if (p->delta && vnode->disk_type >= 0 && !disk_traits[vnode->disk_type].has_changes)
-		return vn_fail_at(err, "/delta", VN_E_UNSUPPORTED, "a disk of type '%s' does not keep its "
-				  "changes apart: capture vnode '%s' whole",
-				  disk_type_words[vnode->disk_type], vnode_title(vnode));
+	if (check_disk(vnode, image, p->delta, err) < 0)
+		return -1;
 	if (image_storage_left(vnode->daemon) == 0)
 		return vn_fail_at(err, "/name", VN_E_LIMIT, "image_storage is used up: remove images "
 				  "(vnodectl image prune) or raise it");

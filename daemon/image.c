@@ -90,6 +90,15 @@ image_touch(struct image *image)
 }
 
 struct image *
+image_find_digest(const struct daemon *daemon, const char *sha256)
+{
+	vn_list_each(struct image, image, &daemon->model->images, link)
+		if (image->state == IMAGE_READY && strcmp(image->sha256, sha256) == 0)
+			return image;
+	return NULL;
+}
+
+struct image *
 image_dependant(const struct image *image)
 {
 	vn_list_each(struct image, other, &image->daemon->model->images, link)
@@ -127,7 +136,7 @@ is_counted(const struct image *image)
 void
 image_recount(struct daemon *daemon)
 {
-	uint64_t used = 0;
+	uint64_t used = daemon->model->extras_used;
 
 	vn_list_each(struct image, image, &daemon->model->images, link) {
 		if (image->coming[0])

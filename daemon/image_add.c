@@ -116,6 +116,7 @@ step_import(struct job *job, void *ctx, struct vn_error *err)
 	vn_autofree char *buffer = NULL;
 	vn_autoclose int out = -1;
 	struct digest *digest;
+	struct stat st = { 0 };
 	ssize_t size;
 
 	(void)job;
@@ -134,9 +135,11 @@ step_import(struct job *job, void *ctx, struct vn_error *err)
 	}
 	buffer = vn_alloc(COPY_BYTES);
 	digest = digest_new();
-	do
+	fstat(task->fd, &st);
+	do {
 		size = copy_piece(task, out, buffer, digest, err);
-	while (size > 0);
+		image_task_progress(task, task->archive_bytes, (uint64_t)st.st_size);
+	} while (size > 0);
 	digest_print(digest, task->sha256);
 	digest_free(digest);
 	return size < 0 ? STEP_FAILED : STEP_DONE;

@@ -9,21 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/loop.h"
 #include "daemon/task.h"
 
 struct capture_task {
 	struct image_task image;	/* first: its steps know no other */
-	struct daemon *daemon;		/* loop only */
-	struct loop *loop;
-	int64_t job;
 	struct task vnode;
 	struct capture_spec spec;
 	const char **own;
-
-	/* progress, on its way from the worker to the loop; one at a time */
-	bool is_told;			/* atomic */
-	uint64_t done, total;
 };
 
 /* ---- the task -------------------------------------------------------------------------------- */
@@ -33,7 +25,6 @@ free_capture(void *ctx)
 {
 	struct capture_task *task = ctx;
 
-	loop_forget(task->loop, task);
 	task_fini(&task->vnode);
 	free(task->own);
 	image_task_free(ctx);
@@ -79,7 +70,7 @@ set_spec(struct capture_task *task, const struct job *job)
 	task->spec = (struct capture_spec){ .path = task->image.path, .own = task->own,
 		.delta = json_is_true(json_object_get(job->params, "delta")),
 		.limit_bytes = task->image.limits.bytes, .limit_entries = task->image.limits.entries,
-		.arg = task };
+		.arg = &task->image, .on_progress = image_task_progress };
 }
 
 static void *
@@ -92,9 +83,6 @@ load_capture(struct job *job, struct vn_error *err)
 	if (!vnode)
 		return NULL;
 	task = vn_alloc(sizeof(*task));
-	task->daemon = job->daemon;
-	task->loop = job->daemon->loop;
-	task->job = job->id;
 	image_task_init(&task->image, job);
 	if (task_init(&task->vnode, vnode, err) < 0) {
 		free_capture(task);
@@ -107,36 +95,6 @@ load_capture(struct job *job, struct vn_error *err)
 
 /* ---- pack ------------------------------------------------------------------------------------ */
 
-static void
-on_told(void *arg)
-{
-	struct capture_task *task = arg;
-	struct job *job = job_find(task->daemon, task->job);
-	uint64_t before;
-
-	if (job && task->total) {
-		before = job->bytes_total ? job->bytes_done * 20 / job->bytes_total : 0;
-		job->bytes_done = task->done;
-		job->bytes_total = task->total;
-		if (job->bytes_done * 20 / job->bytes_total != before)
-			job_announce(job);
-	}
-	__atomic_store_n(&task->is_told, false, __ATOMIC_RELEASE);
-}
-
-static void
-on_progress(void *arg, uint64_t done, uint64_t total)
-{
-	struct capture_task *task = arg;
-
-	if (__atomic_load_n(&task->is_told, __ATOMIC_ACQUIRE))
-		return;			/* the loop has not heard of the last yet */
-	task->done = done;
-	task->total = total;
-	__atomic_store_n(&task->is_told, true, __ATOMIC_RELEASE);
-	loop_post(task->loop, on_told, task);
-}
-
 static enum verdict
 step_pack(struct job *job, void *ctx, struct vn_error *err)
 {
@@ -146,7 +104,6 @@ step_pack(struct job *job, void *ctx, struct vn_error *err)
 
 	(void)job;
 	incoming_sweep(&image->incoming);
-	task->spec.on_progress = on_progress;
 	if (image->disk->ops->capture(image->disk, &task->vnode.disk_spec, &task->spec, &image->cancelled,
 				      &facts, err) < 0)
 		return STEP_FAILED;

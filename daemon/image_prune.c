@@ -133,7 +133,8 @@ step_choose(struct job *job, void *ctx, struct vn_error *err)
 	struct prune_task *task = ctx;
 	int64_t older_us = json_integer_value(json_object_get(job->params, "older_than_us"));
 	uint64_t keep = (uint64_t)json_integer_value(json_object_get(job->params, "keep_bytes"));
-	uint64_t left = __atomic_load_n(&job->daemon->model->images_used, __ATOMIC_RELAXED);
+	uint64_t left = __atomic_load_n(&job->daemon->model->images_used, __ATOMIC_RELAXED)
+			- job->daemon->model->extras_used;
 	int64_t before_us = event_time_now() - older_us;
 	struct image *image;
 

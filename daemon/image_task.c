@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/loop.h"
 #include "proto/params.h"
 
 /* ---- the task -------------------------------------------------------------------------------- */
@@ -38,6 +39,7 @@ image_task_free(void *ctx)
 {
 	struct image_task *task = ctx;
 
+	loop_forget(task->loop, task);
 	download_forget(&task->wait);
 	if (task->fd >= 0)
 		close(task->fd);
@@ -72,11 +74,46 @@ void
 image_task_init(struct image_task *task, struct job *job)
 {
 	task->disk = job->daemon->disk;
+	task->daemon = job->daemon;
+	task->loop = job->daemon->loop;
+	task->job = job->id;
 	task->fd = -1;
 	set_limits(task, job->daemon);
 	incoming_init(&task->incoming, job->daemon);
 	task->path = vn_format("%s/incoming/job-%" PRId64, job->daemon->config.state_dir, job->id);
 	job->abort_flag = &task->cancelled;
+}
+
+/* ---- progress -------------------------------------------------------------------------------- */
+
+static void
+on_told(void *arg)
+{
+	struct image_task *task = arg;
+	struct job *job = job_find(task->daemon, task->job);
+	uint64_t before;
+
+	if (job && task->total) {
+		before = job->bytes_total ? job->bytes_done * 20 / job->bytes_total : 0;
+		job->bytes_done = task->done;
+		job->bytes_total = task->total;
+		if (job->bytes_done * 20 / job->bytes_total != before)
+			job_announce(job);
+	}
+	__atomic_store_n(&task->is_told, false, __ATOMIC_RELEASE);
+}
+
+void
+image_task_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct image_task *task = arg;
+
+	if (__atomic_load_n(&task->is_told, __ATOMIC_ACQUIRE))
+		return;			/* the loop has not heard of the last yet */
+	task->done = done;
+	task->total = total;
+	__atomic_store_n(&task->is_told, true, __ATOMIC_RELEASE);
+	loop_post(task->loop, on_told, task);
 }
 
 /* ---- turn ------------------------------------------------------------------------------------ */
@@ -159,7 +196,8 @@ image_step_unpack(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct image_task *task = ctx;
 	const struct image_spec spec = { .path = task->archive, .sha256 = task->sha256,
-		.format = task->format, .base = task->base[0] ? task->base : NULL };
+		.format = task->format, .base = task->base[0] ? task->base : NULL, .arg = task,
+		.on_progress = image_task_progress };
 
 	(void)job;
 	if (task->disk->ops->image_unpack(task->disk, &spec, &task->limits, &task->cancelled,

@@ -12,6 +12,13 @@
 
 struct image_task {
 	struct disk *disk;
+	struct daemon *daemon;		/* loop only */
+	struct loop *loop;
+	int64_t job;
+	/* progress, on its way from the worker to the loop; one at a time */
+	bool is_told;			/* atomic */
+	uint64_t done, total;
+
 	struct unpack_limits limits;
 	uint64_t limit_bytes;		/* of the archive */
 	const char *limit_name;		/* where that comes from; NULL: image_limit */
@@ -39,6 +46,9 @@ struct image *image_task_lock(struct job *job, struct vn_error *err);
 void image_task_init(struct image_task *task, struct job *job);
 /* What a context that begins with a struct image_task owns, and the context. */
 void image_task_free(void *ctx);
+
+/* From a worker's step: the job shows it soon. arg: the task. */
+void image_task_progress(void *arg, uint64_t done, uint64_t total);
 
 /* From inside a loop step: it waits until the other job has ended. */
 enum verdict image_task_wait(struct job *job, struct job *other);

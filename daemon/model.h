@@ -135,7 +135,9 @@ struct model {
 	struct daemon *daemon;
 	struct vn_list topologies, vnodes, lans, images;
 	struct vn_list downloads;	/* daemon/download.h */
-	uint64_t images_used;		/* bytes of all images; raised by workers, atomically */
+	/* What counts against image_storage: all images, raised by workers, and extra disks. Atomically. */
+	uint64_t images_used;
+	uint64_t extras_used;		/* of it, extra disks as large as they may become */
 	struct table vnodes_by_vmid, vnodes_by_uuid, lans_by_id, topologies_by_name, images_by_name;
 	int64_t last_vmid, last_lan, last_topology;
 };
@@ -223,6 +225,8 @@ void lan_announce(struct lan *lan, const char *what);	/* a lan.change event */
 
 /* ---- images (image.c) ---- */
 struct image *image_find(const struct daemon *daemon, const char *name);
+/* One that is ready and has that digest; NULL: none. */
+struct image *image_find_digest(const struct daemon *daemon, const char *sha256);
 struct image *image_new(struct daemon *daemon, const char *name, const char *source);
 void image_remove_object(struct image *image);
 void image_set_state(struct image *image, enum image_state state, const char *error);
@@ -236,7 +240,7 @@ struct image *image_dependant(const struct image *image);
 void image_touch(struct image *image);
 /* Whether a backend's guests can run from such an image: VN_E_UNSUPPORTED at /image if not. */
 int image_check_kind(const struct image *image, const char *backend, struct vn_error *err);
-/* Bytes that images may still take by image_storage; UINT64_MAX without such a limit. */
+/* Bytes that images and extra disks may still take by image_storage; UINT64_MAX without such a limit. */
 uint64_t image_storage_left(const struct daemon *daemon);
 /* Sums up anew what images take; while one is unpacked, its own count is what holds. */
 void image_recount(struct daemon *daemon);

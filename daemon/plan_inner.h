@@ -11,6 +11,7 @@ struct planning {
 	struct topology *topology;	/* NULL: new */
 	json_t *plan;
 	json_t *claims;			/* of daemon/ways.h; NULL: not needed yet */
+	uint64_t extra_bytes;		/* that image_storage must have room for */
 	unsigned controlled;		/* vnodes in the control network, with those to come */
 };
 

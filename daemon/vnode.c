@@ -4,6 +4,7 @@
  */
 #include "daemon/hosts.h"
 #include "daemon/model_inner.h"
+#include "daemon/vnode_disk.h"
 #include "daemon/vnode_wait.h"
 
 #include <inttypes.h>
@@ -51,6 +52,7 @@ vnode_free(struct vnode *vnode)
 {
 	struct model *model = vnode->daemon->model;
 
+	vnode_extras_count(model, &vnode->spec, &(struct doc_vnode){ 0 });
 	job_forget_lock(vnode->daemon, &vnode->lock);
 	vnode_waits_drop(vnode);
 	hosts_touch(vnode->topology);
@@ -82,6 +84,7 @@ vnode_adopt_spec(struct vnode *vnode, const struct doc_vnode *spec)
 	if (schema_decode(doc_vnode_fields, canonical, &arena, &decoded, &err) < 0)
 		abort();		/* what we have written ourselves */
 	decoded.key = vnode->name;
+	vnode_extras_count(vnode->daemon->model, &vnode->spec, &decoded);
 	json_decref(vnode->spec_json);
 	vn_arena_fini(&vnode->spec_arena);
 	vnode->spec_json = canonical;

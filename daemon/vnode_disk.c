@@ -41,8 +41,36 @@ check_image(const struct doc_vnode *spec, int type, const struct image *image, s
 			  image_format_words[image->format]);
 }
 
+/* Of all layers of an archive, unpacked; of a disk, as a guest sees it. */
+static uint64_t
+contents_of(const struct image *image)
+{
+	uint64_t bytes = 0;
+
+	if (image->format != IMAGE_TAR)
+		return image->virtual_bytes;
+	for (; image; image = image->base ? image_find(image->daemon, image->base) : NULL)
+		bytes += image->bytes;
+	return bytes;
+}
+
+/* image: what the disk is made from; NULL, or not there yet: making it will tell. */
 static int
-check_size(const struct doc_vnode *spec, int type, const struct vnode *self, struct vn_error *err)
+check_least(uint64_t size, int type, const struct image *image, struct vn_error *err)
+{
+	uint64_t least = image && image->state == IMAGE_READY
+		? disk_least_bytes(type, image->format == IMAGE_TAR, contents_of(image)) : 0;
+
+	if (size >= least)
+		return 0;
+	return vn_fail_at(err, "/disk/size", VN_E_INVALID, "a disk of type '%s' made from the image '%s' has at least "
+			  "%llu bytes: say as much or more, or no size", disk_type_words[type], image->name,
+			  (unsigned long long)least);
+}
+
+static int
+check_size(const struct doc_vnode *spec, int type, const struct vnode *self, const struct image *image,
+	   struct vn_error *err)
 {
 	uint64_t size = spec->disk.size_bytes;
 
@@ -55,7 +83,7 @@ check_size(const struct doc_vnode *spec, int type, const struct vnode *self, str
 	if (self && self->disk_type == type && size < self->spec.disk.size_bytes)
 		return vn_fail_at(err, "/disk/size", VN_E_INVALID, "a disk can grow, not shrink: it has %llu "
 				  "bytes", (unsigned long long)self->spec.disk.size_bytes);
-	return 0;
+	return check_least(size, type, image, err);
 }
 
 static const struct doc_extra *
@@ -87,6 +115,53 @@ check_extra(struct daemon *daemon, const struct doc_extra *extra, const struct d
 		return vn_fail_at(err, "/size", VN_E_INVALID, "a disk can grow, not shrink: it has %llu bytes",
 				  (unsigned long long)old->size_bytes);
 	return old ? 0 : daemon->disk->ops->extra_check(daemon->disk, extra->filesystem, err);
+}
+
+/* Disks that go are not counted off: they go last. */
+int
+vnode_extras_room(const struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+		  uint64_t *need, struct vn_error *err)
+{
+	const struct doc_extra *extras = spec->extras.items;
+	uint64_t left = image_storage_left(daemon);
+
+	for (size_t i = 0; i < spec->extras.count; i++) {
+		const struct doc_extra *old = self ? find_extra(&self->spec, extras[i].key) : NULL;
+		uint64_t had = old ? old->size_bytes : 0;
+		char path[64];
+
+		if (extras[i].size_bytes <= had)
+			continue;
+		*need += extras[i].size_bytes - had;
+		if (*need <= left)
+			continue;
+		snprintf(path, sizeof(path), "/disks/%s/size", extras[i].key);
+		return vn_fail_at(err, path, VN_E_LIMIT, "with this disk %llu bytes are asked for, and image_storage has "
+				  "room for %llu: ask for less, remove images (vnodectl image prune) or raise it",
+				  (unsigned long long)*need, (unsigned long long)left);
+	}
+	return 0;
+}
+
+static uint64_t
+extras_bytes(const struct doc_vnode *spec)
+{
+	const struct doc_extra *extras = spec->extras.items;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < spec->extras.count; i++)
+		bytes += extras[i].size_bytes;
+	return bytes;
+}
+
+/* Unsigned: what is less wraps round and back. */
+void
+vnode_extras_count(struct model *model, const struct doc_vnode *before, const struct doc_vnode *after)
+{
+	uint64_t more = extras_bytes(after) - extras_bytes(before);
+
+	model->extras_used += more;
+	__atomic_add_fetch(&model->images_used, more, __ATOMIC_RELAXED);
 }
 
 int
@@ -121,7 +196,7 @@ vnode_disk_check(struct daemon *daemon, const struct doc_vnode *spec, const stru
 	}
 	if (image && check_image(spec, type, image, err) < 0)
 		return -1;
-	return check_size(spec, type, self, err);
+	return check_size(spec, type, self, image || !self ? image : image_find_digest(daemon, self->image_sha256), err);
 }
 
 json_t *

@@ -8,7 +8,7 @@
  * nothing of overlayfs's own is ever read into an image. An upper file is whole by our mount options.
  *
  * What vnoded itself writes into a guest, and what makes a machine that machine, is replaced by what the
- * vnode's image has there.
+ * vnode's image has there. So is an empty lost+found, which e2fsck makes on disks of some types only.
  */
 #include "backends/disk/capture.h"
 
@@ -32,6 +32,7 @@
 
 #define MARK	  ".wh."
 #define OPAQUE	  ".wh..wh..opq"
+#define LOST	  "lost+found"
 #define TELL_STEP (1u << 20)
 
 struct walk {
@@ -184,6 +185,32 @@ add_name(struct walk *walk, int seen, const char *text, struct names *names, str
 	return 0;
 }
 
+static bool
+is_empty_folder(int folder, const char *name)
+{
+	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		vn_close_at(&fd);
+		return false;
+	}
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			break;
+	closedir(dir);
+	return !entry;
+}
+
+/* What a file system has for itself. */
+static bool
+is_of_file_system(const struct walk *walk, int seen, const char *name)
+{
+	return walk->path[0] == '\0' && strcmp(name, LOST) == 0 && capture_base(walk->tree, LOST) < 0
+	       && is_empty_folder(seen, name);
+}
+
 /* listed: the folder whose names count; seen: the same as the guest sees it. */
 static int
 read_names(struct walk *walk, int listed, int seen, struct names *names, struct vn_error *err)
@@ -199,7 +226,8 @@ read_names(struct walk *walk, int listed, int seen, struct names *names, struct 
 	}
 	rewinddir(dir);
 	while (result == 0 && (errno = 0, entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0
+		    || is_of_file_system(walk, seen, entry->d_name))
 			continue;
 		result = add_name(walk, seen, entry->d_name, names, err);
 		if (result == 0 && walk->spec->limit_entries && names->count > walk->spec->limit_entries)

@@ -186,7 +186,8 @@ fill_root(const struct place *place, const struct run *run, struct image_info *r
 	vn_autofree char *root = vn_format("%s/root", place->partial);
 	int bases[IMAGE_LAYERS_MAX], result = -1;
 	const struct unpack_spec spec = { .path = place->spec->path, .into = root, .bases = bases,
-					  .n_bases = place->bases.count };
+					  .n_bases = place->bases.count, .arg = place->spec->arg,
+					  .on_progress = place->spec->on_progress };
 
 	for (size_t i = 0; i < IMAGE_LAYERS_MAX; i++)
 		bases[i] = -1;
@@ -229,7 +230,7 @@ fill_disk(const struct place *place, const struct run *run, struct image_info *r
 	if (image_disk_check(fd, place->format, run->limits->bytes, &ret->facts.virtual_bytes, err) < 0)
 		return -1;
 	if (count_disk(run->limits, ret->facts.bytes, err) == 0
-	    && image_disk_store(place->spec->path, to, run->cancelled, run->progress_bytes, err) == 0)
+	    && image_disk_store(place->spec, to, run->cancelled, run->progress_bytes, err) == 0)
 		return 0;
 	if (run->limits->storage_used)
 		__atomic_sub_fetch(run->limits->storage_used, ret->facts.bytes, __ATOMIC_RELAXED);

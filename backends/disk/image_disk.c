@@ -204,39 +204,121 @@ image_disk_check(int fd, int format, uint64_t limit_bytes, uint64_t *ret_virtual
 	return 0;
 }
 
-static int
-copy_file(int from, int to, const bool *cancelled, struct vn_error *err)
-{
-	for (;;) {
-		ssize_t size = copy_file_range(from, NULL, to, NULL, COPY_BYTES, 0);
+/* ---- storing --------------------------------------------------------------------------------- */
 
-		if (size < 0)
-			return vn_fail_errno(err, errno, "copy the disk");
-		if (size == 0)
-			return 0;
-		if (__atomic_load_n(cancelled, __ATOMIC_RELAXED))
-			return vn_fail(err, VN_E_CANCELLED, "storing the disk was cancelled");
-		if (files_check_room(to, err) < 0)
+struct copy {
+	const struct image_spec *spec;
+	int from, to;
+	off_t size;
+	const bool *cancelled;
+	uint64_t *progress_bytes;
+	char *piece;			/* NULL: the file system copies */
+};
+
+/* So much is done, be it holes. */
+static int
+advance(struct copy *copy, off_t at, off_t end, struct vn_error *err)
+{
+	__atomic_fetch_add(copy->progress_bytes, (uint64_t)(end - at), __ATOMIC_RELAXED);
+	if (copy->spec->on_progress)
+		copy->spec->on_progress(copy->spec->arg, (uint64_t)end, (uint64_t)copy->size);
+	if (__atomic_load_n(copy->cancelled, __ATOMIC_RELAXED))
+		return vn_fail(err, VN_E_CANCELLED, "storing the disk was cancelled");
+	return files_check_room(copy->to, err);
+}
+
+/* Between file systems, or on one that has nothing of the kind. */
+static bool
+is_beyond_file_system(int sys)
+{
+	return sys == EXDEV || sys == EOPNOTSUPP || sys == ENOSYS || sys == EINVAL || sys == EPERM;
+}
+
+/* Copies at most `size` bytes at `at`; how many, or -1 with errno. */
+static ssize_t
+copy_piece(struct copy *copy, off_t at, size_t size)
+{
+	off_t to = at, from = at;
+	ssize_t done = copy->piece ? -1 : copy_file_range(copy->from, &from, copy->to, &to, size, 0);
+
+	if (done >= 0 || (!copy->piece && !is_beyond_file_system(errno)))
+		return done;
+	if (!copy->piece)
+		copy->piece = vn_alloc(COPY_BYTES);
+	done = pread(copy->from, copy->piece, size, at);
+	return done > 0 ? pwrite(copy->to, copy->piece, (size_t)done, at) : done;
+}
+
+static int
+copy_data(struct copy *copy, off_t at, off_t end, struct vn_error *err)
+{
+	while (at < end) {
+		size_t wanted = end - at < (off_t)COPY_BYTES ? (size_t)(end - at) : COPY_BYTES;
+		ssize_t done = copy_piece(copy, at, wanted);
+
+		if (done <= 0)
+			return vn_fail_errno(err, done ? errno : EIO, "copy the disk");
+		if (advance(copy, at, at + done, err) < 0)
 			return -1;
+		at += done;
 	}
+	return 0;
+}
+
+static int
+copy_file(struct copy *copy, struct vn_error *err)
+{
+	off_t at = 0, data, end;
+
+	if (ftruncate(copy->to, copy->size) < 0)
+		return vn_fail_errno(err, errno, "copy the disk");
+	while (at < copy->size) {
+		data = lseek(copy->from, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			data = copy->size;
+		end = data < copy->size ? lseek(copy->from, data, SEEK_HOLE) : data;
+		if (data < 0 || end < 0)
+			return vn_fail_errno(err, errno, "read the disk");
+		if (data > at && advance(copy, at, data, err) < 0)
+			return -1;
+		if (copy_data(copy, data, end, err) < 0)
+			return -1;
+		at = end;
+	}
+	return 0;
+}
+
+static int
+store_copy(struct copy *copy, const char *to, struct vn_error *err)
+{
+	int result;
+
+	copy->to = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (copy->to < 0)
+		return vn_fail_errno(err, errno, "store the disk as %s", to);
+	result = copy_file(copy, err);
+	free(copy->piece);
+	if (result == 0 && fsync(copy->to) < 0)
+		result = vn_fail_errno(err, errno, "store the disk as %s", to);
+	close(copy->to);
+	return result;
 }
 
 int
-image_disk_store(const char *path, const char *to, const bool *cancelled,
+image_disk_store(const struct image_spec *spec, const char *to, const bool *cancelled,
 		 uint64_t *progress_bytes, struct vn_error *err)
 {
-	vn_autoclose int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), fd = -1;
+	vn_autoclose int from = open(spec->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), fd = -1;
+	struct copy copy = { .spec = spec, .from = from, .cancelled = cancelled,
+			     .progress_bytes = progress_bytes };
 	struct stat st;
 
 	if (from < 0 || fstat(from, &st) < 0)
-		return vn_fail_errno(err, errno, "open the disk %s", path);
-	if (link(path, to) == 0) {
-		fd = open(to, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	} else {
-		fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd >= 0 && copy_file(from, fd, cancelled, err) < 0)
-			return -1;
-	}
+		return vn_fail_errno(err, errno, "open the disk %s", spec->path);
+	copy.size = st.st_size;
+	if (link(spec->path, to) < 0)
+		return store_copy(&copy, to, err);
+	fd = open(to, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fchmod(fd, 0600) < 0 || fsync(fd) < 0)
 		return vn_fail_errno(err, errno, "store the disk as %s", to);
 	__atomic_fetch_add(progress_bytes, (uint64_t)st.st_size, __ATOMIC_RELAXED);

@@ -21,6 +21,9 @@ int image_disk_detect(int fd);
 int image_disk_check(int fd, int format, uint64_t limit_bytes, uint64_t *ret_virtual,
 		     struct vn_error *err);
 
-/* Puts the file at `path` to `to`, synced: as one more name of the same file where that can be. */
-int image_disk_store(const char *path, const char *to, const bool *cancelled,
+/*
+ * Puts the file of an image to `to`, synced: as one more name of the same file where that can be, else as a copy
+ * of it, by the file system where that can copy, with the same holes.
+ */
+int image_disk_store(const struct image_spec *spec, const char *to, const bool *cancelled,
 		     uint64_t *progress_bytes, struct vn_error *err);

@@ -129,19 +129,15 @@ list_volumes(struct inventory *inventory, struct vn_error *err)
 {
 	struct local *local = (struct local *)(uintptr_t)inventory->local;	/* its lock is taken */
 	vn_autofree struct volume *volumes = NULL;
-	struct vn_error why;
-	size_t count = 0;
+	size_t count;
 
-	if (types_check_local(local, DISK_LVM_THIN, &why) < 0)
-		return 0;
-	if (volume_list(local, &volumes, &count, err) < 0)
+	if (volume_list_trash(local, &volumes, &count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		struct disk_found found = { .kind = DISK_TRASH };
 
 		snprintf(found.name, sizeof(found.name), "%.79s", volumes[i].name);
-		if (volume_is_trash(local, &volumes[i]))
-			add(inventory, &found);
+		add(inventory, &found);
 	}
 	return 0;
 }

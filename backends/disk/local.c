@@ -53,6 +53,7 @@ local_close(struct disk *disk)
 	free(local->trash);
 	free(local->extras);
 	free(local->roots);
+	free(local->known);
 	pthread_mutex_destroy(&local->lock);
 	pthread_mutex_destroy(&local->volumes);
 	free(local);

@@ -18,8 +18,12 @@ struct local {
 	int workshop;				/* mount namespace to assemble overlays in, or -1 */
 	struct vn_error workshop_err;		/* why there is none */
 
-	/* One volume of an image is made or removed at a time. */
+	/* One volume of an image is made or removed at a time; under it, those that are there. */
 	pthread_mutex_t volumes;
+	struct known_image {
+		char sha256[65];
+	} *known;
+	size_t n_known;
 
 	/* under lock */
 	pthread_mutex_t lock;

@@ -64,17 +64,31 @@ resize(const struct local *local, const char *name, const struct disk_spec *spec
 }
 
 static int
-check_size(const struct local *local, const char *origin, const struct disk_spec *spec,
-	   struct vn_error *err)
+check_size(const struct local *local, const struct disk_spec *spec, struct vn_error *err)
 {
-	struct volume volume;
+	uint64_t least = volume_image_bytes(local, spec->image_sha256);
 
-	if (volume_find(local, origin, &volume, err) < 0)
-		return -1;
-	if (spec->size_bytes && spec->size_bytes < volume.bytes)
-		return vn_fail(err, VN_E_INVALID, "the image's volume has %llu bytes: a disk is at least as "
-			       "large", (unsigned long long)volume.bytes);
+	if (spec->size_bytes && spec->size_bytes < least)
+		return vn_fail(err, VN_E_INVALID, "the disk is to have %llu bytes, and one made from the image "
+			       "%.12s… has at least %llu", (unsigned long long)spec->size_bytes,
+			       spec->image_sha256, (unsigned long long)least);
 	return 0;
+}
+
+/* Once more where somebody has removed the image's volume behind our back. */
+static int
+take_snapshot(struct local *local, const char *name, const struct disk_spec *spec, struct vn_error *err)
+{
+	for (bool is_again = false;; is_again = true) {
+		vn_autofree char *origin = NULL;
+
+		if (volume_of_image(local, spec->image_sha256, &origin, err) < 0)
+			return -1;
+		if (volume_snapshot(local, origin, name, spec->uuid, err) == 0)
+			return 0;
+		if (is_again || volume_of_image_is_there(local, spec->image_sha256))
+			return -1;
+	}
 }
 
 static int
@@ -82,17 +96,15 @@ fill(const struct local *constant, const char *folder, const struct disk_spec *s
      struct vn_error *err)
 {
 	struct local *local = (struct local *)(uintptr_t)constant;	/* its lock is taken */
-	vn_autofree char *origin = NULL, *what = NULL, *name = NULL;
+	vn_autofree char *what = NULL, *name = NULL;
 	char random[17];
 
-	if (types_check_local(local, DISK_LVM_THIN, err) < 0
-	    || volume_of_image(local, spec->image_sha256, &origin, err) < 0
-	    || check_size(local, origin, spec, err) < 0)
+	if (types_check_local(local, DISK_LVM_THIN, err) < 0 || check_size(local, spec, err) < 0)
 		return -1;
 	files_random_name(random);
 	what = vn_format("%lld-%.8s", (long long)spec->vmid, random);
 	name = volume_name(local, what);
-	if (write_name(folder, name, err) < 0 || volume_snapshot(local, origin, name, spec->uuid, err) < 0)
+	if (write_name(folder, name, err) < 0 || take_snapshot(local, name, spec, err) < 0)
 		return -1;
 	return resize(local, name, spec, err);
 }
@@ -141,12 +153,17 @@ grow(const struct local *local, const char *folder, const struct disk_spec *spec
 	return resize(local, name, spec, err);
 }
 
+/* The tag of a disk's volume is its owner's. */
 static int
 drop(const struct local *local, const char *folder, struct vn_error *err)
 {
-	vn_autofree char *name = read_name(folder);
+	vn_autofree char *name = read_name(folder), *path = vn_format("%s/owner", folder);
+	json_t *owner = files_read_json(path);
+	const char *uuid = json_string_value(json_object_get(owner, "uuid"));
+	int result = name && uuid && local->env->lvm_group ? volume_remove(local, name, uuid, err) : 0;
 
-	return name && local->env->lvm_group ? volume_remove(local, name, err) : 0;
+	json_decref(owner);
+	return result;
 }
 
 static bool

@@ -31,6 +31,7 @@
 #include "backends/disk/whiteout.h"
 #include "proto/base/mem.h"
 
+#define TELL_STEP (1u << 20)
 #define HOLE_SIZE 4096u			/* zeros of so many bytes are left out */
 #define DISK_FLAGS                                                                                 \
 	(ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL \
@@ -41,7 +42,8 @@ struct unpack {
 	const char *into;
 	const struct unpack_limits *limits;
 	const bool *cancelled;
-	uint64_t *progress_bytes;
+	uint64_t *progress_bytes, told;
+	const struct unpack_spec *spec;
 	int fd;				/* the archive file */
 	int folder;			/* `into`, for its file system */
 	uint64_t size;			/* its bytes */
@@ -90,6 +92,17 @@ vn_fail_archive(struct vn_error *err, struct archive *archive, enum vn_code code
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
+static void
+tell_progress(struct unpack *unpack)
+{
+	uint64_t done = __atomic_load_n(unpack->progress_bytes, __ATOMIC_RELAXED);
+
+	if (!unpack->spec->on_progress || done - unpack->told < TELL_STEP)
+		return;
+	unpack->told = done;
+	unpack->spec->on_progress(unpack->spec->arg, done, unpack->size);
+}
+
 /* The tar reader's input: the plain stream. */
 static la_ssize_t
 read_plain(struct archive *archive, void *arg, const void **ret)
@@ -102,6 +115,7 @@ read_plain(struct archive *archive, void *arg, const void **ret)
 	if (result <= 0)
 		return result;
 	unpack->given += unpack->chunk_size;
+	tell_progress(unpack);
 	*ret = unpack->chunk;
 	return (la_ssize_t)unpack->chunk_size;
 }
@@ -401,7 +415,7 @@ unpack_archive(const struct unpack_spec *spec, const struct unpack_limits *limit
 {
 	struct unpack unpack = {
 		.into = spec->into, .limits = limits, .cancelled = cancelled,
-		.progress_bytes = progress_bytes,
+		.progress_bytes = progress_bytes, .spec = spec,
 		.layer = { .bases = spec->bases, .n_bases = spec->n_bases },
 	};
 	vn_autoclose int fd = -1, folder = open(spec->into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,6 +15,8 @@ struct unpack_spec {
 	const char *into;		/* an empty folder */
 	const int *bases;		/* roots of the images that it is a layer on, the nearest first */
 	size_t n_bases;
+	void *arg;			/* as in image_spec */
+	void (*on_progress)(void *arg, uint64_t done, uint64_t total);
 };
 
 /*

@@ -1,11 +1,12 @@
 /*
  * LVM as a program: each call names group and volume as arguments of their own, and what it tells is read from
- * its JSON report. A name alone never makes a volume ours, since people may choose any: before one is changed
- * or removed its tag is looked at.
+ * its JSON report. A name alone never makes a volume ours, since people may choose any: what is changed or
+ * removed is looked up by its tag.
+ *
+ * Each call is a process and takes LVM's lock on the group: one is made where many would do.
  */
 #include "backends/disk/volume.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -13,12 +14,15 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "backends/disk/files.h"
 #include "backends/disk/tool.h"
+#include "proto/base/arena.h"
 #include "proto/base/mem.h"
 
 #define LVM_MS  30000u
 #define GROW_MS 50000u
+
+#define REMOVED_AT_ONCE 50u
+#define REMOVE_MS	1000u
 
 char *
 volume_name(const struct local *local, const char *what)
@@ -200,90 +204,41 @@ volume_tag(const struct local *local, const char *name, const char *what, struct
 	return lvm(argv, err);
 }
 
-static int
-rename_volume(const struct local *local, const char *name, const char *new_name, struct vn_error *err)
-{
-	const char *const argv[] = { "lvm", "lvrename", "-q", "-y", local->env->lvm_group, name, new_name, NULL };
-
-	return lvm(argv, err);
-}
-
-static int
-erase(const struct local *local, const char *name, struct vn_error *err)
-{
-	vn_autofree char *path = path_of(local, name);
-	const char *const argv[] = { "lvm", "lvremove", "-q", "-f", "-y", path, NULL };
-
-	return lvm(argv, err);
-}
-
 int
-volume_remove(const struct local *local, const char *name, struct vn_error *err)
+volume_remove(const struct local *local, const char *name, const char *what, struct vn_error *err)
 {
-	struct volume volume;
-	vn_autofree char *trash = NULL, *what = NULL;
-	char random[17];
+	vn_autofree char *tag = tag_of(local, what);
+	vn_autofree char *select = vn_format("lv_name=\"%s\" && lv_tags={\"%s\"}", name, tag);
+	const char *const argv[] = { "lvm", "lvremove", "-q", "-f", "-y", "-S", select, local->env->lvm_group, NULL };
 
-	if (volume_find(local, name, &volume, err) < 0)
-		return err->code == VN_E_NOT_FOUND ? 0 : -1;
-	files_random_name(random);
-	what = vn_format("trash-%s", random);
-	trash = volume_name(local, what);
-	if (volume_tag(local, name, "trash", err) < 0 || rename_volume(local, name, trash, err) < 0)
-		return -1;
-	return erase(local, trash, err);
+	return lvm(argv, err);
 }
 
-/* ---- trash ----------------------------------------------------------------------------------- */
-
-/* Whether a folder below disks, whole or in the making, names the volume. */
-static bool
-is_named(const struct local *local, const char *name)
+/* One call; its deadline is that of its work. */
+static int
+remove_some(const struct local *local, const struct volume *volumes, size_t count, struct vn_error *err)
 {
-	DIR *dir = opendir(local->disks);
-	struct dirent *entry;
-	bool found = false;
+	const char *argv[5 + REMOVED_AT_ONCE + 1] = { "lvm", "lvremove", "-q", "-f", "-y" };
+	vn_autoarena arena = { 0 };
 
-	while (dir && !found && (entry = readdir(dir))) {
-		vn_autofree char *path = vn_format("%s/%s/volume", local->disks, entry->d_name);
-		json_t *json = files_read_json(path);
+	for (size_t i = 0; i < count; i++) {
+		vn_autofree char *path = path_of(local, volumes[i].name);
 
-		found = !strcmp(text_of(json, "name"), name);
-		json_decref(json);
+		argv[5 + i] = vn_arena_strdup(&arena, path);
 	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-bool
-volume_is_trash(const struct local *local, const struct volume *volume)
-{
-	if (volume_has_tag(local, volume, "trash"))
-		return true;
-	if (strstr(volume->tags, ":image."))
-		return !volume_has_tag(local, volume, "finished");
-	return !is_named(local, volume->name);
+	return tool_run(argv, LVM_MS + REMOVE_MS * (unsigned)count, NULL, err);
 }
 
 int
-volume_empty_trash(struct local *local, struct vn_error *err)
+volume_remove_all(const struct local *local, const struct volume *volumes, size_t count, struct vn_error *err)
 {
-	vn_autofree struct volume *volumes = NULL;
-	struct vn_error why;
-	size_t count = 0;
-	int result = 0;
+	for (size_t i = 0; i < count; i += REMOVED_AT_ONCE) {
+		size_t left = count - i;
 
-	if (types_check_local(local, DISK_LVM_THIN, &why) < 0)
-		return 0;
-	if (volume_list(local, &volumes, &count, err) < 0)
-		return -1;
-	pthread_mutex_lock(&local->volumes);
-	for (size_t i = 0; i < count && result == 0; i++)
-		if (volume_is_trash(local, &volumes[i]))
-			result = erase(local, volumes[i].name, err);
-	pthread_mutex_unlock(&local->volumes);
-	return result;
+		if (remove_some(local, volumes + i, left < REMOVED_AT_ONCE ? left : REMOVED_AT_ONCE, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- file systems ---------------------------------------------------------------------------- */

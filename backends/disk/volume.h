@@ -39,13 +39,23 @@ int volume_tag(const struct local *local, const char *name, const char *what, st
 /* Whether a volume has the tag with that end. */
 bool volume_has_tag(const struct local *local, const struct volume *volume, const char *what);
 
-/* Its name and tags make it trash, then it goes. Absent is fine; not ours is VN_E_EXISTS. */
-int volume_remove(const struct local *local, const char *name, struct vn_error *err);
+/*
+ * The volume of that name goes, if it has the tag with that end: LVM looks at both under its own lock. There
+ * being none is fine.
+ */
+int volume_remove(const struct local *local, const char *name, const char *what, struct vn_error *err);
 
-/* Whether it is trash: by its tags, as half an image's, or as a disk's that no folder names. */
-bool volume_is_trash(const struct local *local, const struct volume *volume);
+/* Several of ours at once. */
+int volume_remove_all(const struct local *local, const struct volume *volumes, size_t count,
+		      struct vn_error *err);
 
-/* Removes all of that. Without LVM: nothing. */
+/*
+ * What a crash left (volume_trash.c): half an image, and a disk's that no folder names; *ret to be freed.
+ * Without LVM: nothing.
+ */
+int volume_list_trash(struct local *local, struct volume **ret, size_t *ret_count, struct vn_error *err);
+
+/* Removes all of that. */
 int volume_empty_trash(struct local *local, struct vn_error *err);
 
 /* "vnoded-<8 of instance>-<what>", to be freed; and the path of its device. */
@@ -53,11 +63,18 @@ char *volume_name(const struct local *local, const char *what);
 char *volume_device(const struct local *local, const char *name);
 
 /*
- * The volume with an image's contents: unpacked, on ext4, or the disk itself. Made at its first use.
+ * The volume with an image's contents: unpacked, on ext4, or the disk itself. Made at its first use; later
+ * LVM is not asked whether it is still there.
  *
  * ret_name: to be freed.
  */
 int volume_of_image(struct local *local, const char *sha256, char **ret_name, struct vn_error *err);
+
+/* For whoever was refused what needs it: looks. False where it is gone after all, and the next will make it. */
+bool volume_of_image_is_there(struct local *local, const char *sha256);
+
+/* The least that a disk made from the image can have, in bytes; 0: there is no such image. */
+uint64_t volume_image_bytes(const struct local *local, const char *sha256);
 
 /* Its volume goes. There being none is fine. */
 int volume_image_remove(struct local *local, const char *sha256, struct vn_error *err);

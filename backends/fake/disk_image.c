@@ -94,6 +94,8 @@ image_unpack(struct call *call, const struct image_spec *spec, const struct unpa
 		return -1;
 	if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED))
 		return vn_fail(err, VN_E_CANCELLED, "cancelled");
+	if (spec->on_progress)
+		spec->on_progress(spec->arg, ret->bytes, ret->bytes);
 	if (progress_bytes)
 		__atomic_store_n(progress_bytes, ret->bytes, __ATOMIC_RELAXED);
 	put_image(call, spec->sha256, ret);

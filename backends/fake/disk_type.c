@@ -24,6 +24,20 @@ fake_disk_type_check(struct disk *self, int type, struct vn_error *err)
 	return call_end(&call, check_type(call.world, type, err), err);
 }
 
+static int
+check_size(struct call *call, const struct disk_spec *spec, struct vn_error *err)
+{
+	const struct image *image = fake_image_find(call->world, spec->image_sha256);
+	bool is_archive = image->facts.format == IMAGE_TAR;
+	uint64_t bytes = is_archive ? 0 : image->facts.virtual_bytes;
+
+	for (; is_archive && image; image = image->facts.base[0] ? fake_image_find(call->world, image->facts.base) : NULL)
+		bytes += image->facts.bytes;
+	if (!spec->size_bytes || spec->size_bytes >= disk_least_bytes(spec->type, is_archive, bytes))
+		return 0;
+	return vn_fail(err, VN_E_INVALID, "the disk would be smaller than what its image holds");
+}
+
 int
 fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_error *err)
 {
@@ -34,7 +48,7 @@ fake_disk_check_type(struct call *call, const struct disk_spec *spec, struct vn_
 		return -1;
 	format = fake_image_find(call->world, spec->image_sha256)->facts.format;
 	if (format == IMAGE_TAR ? traits->of_archive : format == IMAGE_RAW ? traits->of_raw : traits->of_qcow2)
-		return 0;
+		return check_size(call, spec, err);
 	return vn_fail(err, VN_E_UNSUPPORTED, format == IMAGE_TAR ? "the image is an archive"
 		       : "the image is the disk of a virtual machine");
 }

@@ -19,6 +19,17 @@ const struct disk_traits disk_traits[DISK_TYPES] = {
 	[DISK_LVM_THIN] = { true,  true,  false, true,  true,  false },
 };
 
+/* Twice the files leaves room for what ext4 needs of its own. What is not written takes no room. */
+uint64_t
+disk_least_bytes(int type, bool is_archive, uint64_t bytes)
+{
+	const uint64_t smallest = 1ull << 30;
+
+	if (type != DISK_LVM_THIN || !is_archive)
+		return bytes;
+	return 2 * bytes > smallest ? 2 * bytes : smallest;
+}
+
 int
 disk_type_find(const char *word)
 {

@@ -2,6 +2,7 @@
 /* What a vnode's disk can be, and what that means for who plans it. One row a type. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Stored by their words, so the order is free; disk_traits follows it. */
 enum disk_type { DISK_OVERLAY, DISK_REFLINK, DISK_QCOW2, DISK_LVM_THIN, DISK_TYPES };
@@ -17,6 +18,13 @@ struct disk_traits {
 };
 
 extern const struct disk_traits disk_traits[DISK_TYPES];
+
+/*
+ * The least that a disk of a type with a size can have.
+ *
+ * is_archive: of the image it is made from. bytes: of all its layers, unpacked; else of the disk in it.
+ */
+uint64_t disk_least_bytes(int type, bool is_archive, uint64_t bytes);
 
 /* What is made on an extra disk. */
 enum disk_filesystem { DISK_EXT4, DISK_NO_FILESYSTEM };

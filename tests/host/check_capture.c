@@ -18,6 +18,7 @@
 
 #include "backends/backend.h"
 #include "proto/base/mem.h"
+#include "tests/host/fake_lvm.h"
 #include "tests/tar_file.h"
 
 #define SHA  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -28,7 +29,7 @@ static struct backend_env env;
 static struct disk *disk;
 static struct vn_error err;
 static pid_t sleeper;
-static bool cancelled;
+static bool cancelled, is_mounted;	/* is_mounted: state_dir is a file system of its own */
 
 static const struct tar_entry image_entries[] = {
 	{ "./", '5', .mode = 0755 },
@@ -130,7 +131,7 @@ static void
 set_up(void)
 {
 	memset(&err, 0, sizeof(err));
-	cancelled = false;
+	cancelled = is_mounted = false;
 	snprintf(folder, sizeof(folder), "/var/tmp/vnoded-capture-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(state_dir, sizeof(state_dir), "%s/state", folder);
@@ -150,7 +151,10 @@ tear_down(void)
 	disk->ops->close(disk);
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
-	run("! grep -q %s /proc/self/mountinfo && rm -rf %s", folder, folder);
+	fake_lvm_end();
+	if (is_mounted)
+		run("umount %s", state_dir);
+	run("! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s", folder, folder, folder);
 }
 
 /* ---- vnodes ---------------------------------------------------------------------------------- */
@@ -161,12 +165,18 @@ struct vnode {
 };
 
 static void
-create(struct vnode *vnode, int64_t vmid, const char *image)
+vnode_init(struct vnode *vnode, int64_t vmid, const char *image)
 {
 	snprintf(vnode->uuid, sizeof(vnode->uuid), "22222222-2222-4222-8222-%012d", (int)vmid);
 	snprintf(vnode->image, sizeof(vnode->image), "%s", image);
 	vnode->spec = (struct disk_spec){ .vmid = vmid, .uuid = vnode->uuid, .image_sha256 = vnode->image,
 					  .userns = userns, .idmap_base = BASE };
+}
+
+static void
+create(struct vnode *vnode, int64_t vmid, const char *image)
+{
+	vnode_init(vnode, vmid, image);
 	ok(disk->ops->create(disk, &vnode->spec, &err));
 }
 
@@ -422,6 +432,116 @@ START_TEST(holes_are_what_is_zero_not_what_is_unwritten)
 }
 END_TEST
 
+/* ---- disks of other types -------------------------------------------------------------------- */
+
+static const struct {
+	int type;
+	const char *file_system;	/* of state_dir */
+} places[] = {
+	{ DISK_REFLINK, "btrfs" }, { DISK_REFLINK, "xfs" }, { DISK_LVM_THIN, "ext4" },
+};
+
+/* The backend on a host that can have disks of that type, and a vnode that has lived on an overlay. */
+static void
+begin_place(size_t at, struct vnode *vnode, struct capture_facts *facts)
+{
+	const char *kind = places[at].file_system;
+
+	ok(disk->ops->host_down(disk, &err));
+	disk->ops->close(disk);
+	run("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mount -o loop %s/fs %s", folder, kind,
+	    folder, folder, state_dir);
+	is_mounted = true;
+	if (places[at].type == DISK_LVM_THIN)
+		fake_lvm_begin(folder, &env);
+	ok(disk_local.open(&env, &disk, &err));
+	ok(disk->ops->host_up(disk, &err));
+	lived(vnode);
+	capture(vnode, false, "overlay", facts);
+	unpack_captured("overlay", facts, NULL);
+}
+
+static void
+create_there(size_t at, struct vnode *vnode, int64_t vmid, const char *image)
+{
+	vnode_init(vnode, vmid, image);
+	vnode->spec.type = places[at].type;
+	ok(disk->ops->create(disk, &vnode->spec, &err));
+}
+
+START_TEST(disks_of_all_types_give_the_same_archive)
+{
+	struct vnode first, second, third;
+	struct capture_facts facts, again;
+
+	begin_place((size_t)_i, &first, &facts);
+	create_there((size_t)_i, &second, 8, facts.sha256);
+	inject(&second);
+	capture(&second, false, "other", &again);
+	run("cmp %s/archives/overlay %s/archives/other", folder, folder);
+	ck_assert_str_eq(facts.sha256, again.sha256);
+	/* And back: what lived there becomes an overlay. */
+	create_there((size_t)_i, &third, 9, SHA);
+	inject(&third);
+	in_guest(&third, deeds);
+	inject(&third);
+	capture(&third, false, "lived", &facts);
+	capture(&third, false, "again", &again);
+	ck_assert_str_eq(facts.sha256, again.sha256);
+	unpack_captured("lived", &facts, NULL);
+	create(&first, 10, facts.sha256);
+	inject(&first);
+	capture(&first, false, "back", &again);
+	run("cmp %s/archives/lived %s/archives/back", folder, folder);
+	fails(try_capture(&third, true, "/nowhere/x", &facts), VN_E_UNSUPPORTED);
+	ok(disk->ops->destroy(disk, &second.spec, &err));
+	ok(disk->ops->destroy(disk, &third.spec, &err));
+}
+END_TEST
+
+/* e2fsck makes the folder when a disk is made larger. */
+START_TEST(what_ext4_has_for_itself_is_in_no_archive)
+{
+	struct vnode first, second;
+	struct capture_facts facts;
+
+	begin_place(2, &first, &facts);
+	create_there(2, &second, 8, facts.sha256);
+	in_guest(&second, "test ! -e lost+found");
+	second.spec.size_bytes = 2ull << 30;
+	ok(disk->ops->grow(disk, &second.spec, &err));
+	in_guest(&second, "test -d lost+found");
+	capture(&second, false, "grown", &facts);
+	run("cmp %s/archives/overlay %s/archives/grown", folder, folder);
+	/* What it has found is the guest's. */
+	in_guest(&second, "echo found >lost+found/1");
+	capture(&second, false, "found", &facts);
+	run("tar -tf %s/archives/found | grep -qx ./lost+found/1", folder);
+	ok(disk->ops->destroy(disk, &second.spec, &err));
+}
+END_TEST
+
+START_TEST(a_lost_and_found_of_the_image_stays_in_it)
+{
+	struct vnode first, second, third;
+	struct capture_facts facts, again;
+
+	begin_place(2, &first, &facts);
+	in_guest(&first, "mkdir lost+found && echo 1 >lost+found/1 && touch -d @1 .");
+	capture(&first, false, "with", &facts);
+	unpack_captured("with", &facts, NULL);
+	create_there(2, &second, 8, facts.sha256);
+	create(&third, 9, facts.sha256);
+	in_guest(&second, "rm lost+found/1 && touch -d @2 lost+found");
+	in_guest(&third, "rm lost+found/1 && touch -d @2 lost+found");
+	capture(&second, false, "second", &facts);
+	capture(&third, false, "third", &again);
+	run("cmp %s/archives/second %s/archives/third && tar -tf %s/archives/second | grep -qx ./lost+found/", folder,
+	    folder, folder);
+	ok(disk->ops->destroy(disk, &second.spec, &err));
+}
+END_TEST
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -506,7 +626,7 @@ static int
 run_all(void)
 {
 	Suite *suite = suite_create("capture");
-	TCase *tcase = tcase_create("overlay");
+	TCase *tcase = tcase_create("capture");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -519,6 +639,9 @@ run_all(void)
 	tcase_add_test(tcase, nothing_of_a_machine_of_its_own_gets_into_an_image);
 	tcase_add_test(tcase, entries_come_in_the_order_of_their_paths_bytes);
 	tcase_add_test(tcase, holes_are_what_is_zero_not_what_is_unwritten);
+	tcase_add_loop_test(tcase, disks_of_all_types_give_the_same_archive, 0, VN_COUNT(places));
+	tcase_add_test(tcase, what_ext4_has_for_itself_is_in_no_archive);
+	tcase_add_test(tcase, a_lost_and_found_of_the_image_stays_in_it);
 	tcase_add_loop_test(tcase, what_an_image_cannot_hold_is_named, 0, VN_COUNT(refused));
 	tcase_add_test(tcase, a_capture_can_be_called_off_and_needs_a_disk_to_itself);
 	tcase_add_test(tcase, a_full_disk_leaves_nothing);

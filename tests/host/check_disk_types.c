@@ -17,6 +17,7 @@
 
 #include "backends/backend.h"
 #include "proto/base/mem.h"
+#include "tests/host/fake_lvm.h"
 #include "tests/tar_file.h"
 
 #define SHA   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -31,7 +32,6 @@ static struct disk *disk;
 static struct vn_error err;
 static struct disk_spec spec, privileged;
 static pid_t sleeper;
-static char old_path[PATH_MAX];	/* PATH, while there is a fake lvm in it */
 
 static const struct tar_entry entries[] = {
 	{ "./", '5', .mode = 0755 },
@@ -138,11 +138,7 @@ tear_down(void)
 	disk->ops->close(disk);
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
-	if (env.lvm_group) {
-		run("for loop in $(losetup -a | grep %s/lvm | cut -d: -f1); do losetup -d $loop; done; rm -rf /dev/%s",
-		    folder, env.lvm_group);
-		setenv("PATH", old_path, 1);
-	}
+	fake_lvm_end();
 	run("umount %s && ! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s",
 	    state_dir, folder, folder, folder);
 }
@@ -537,6 +533,16 @@ add_raw_image(void)
 	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
 }
 
+static uint64_t told;
+
+static void
+note_progress(void *arg, uint64_t done, uint64_t total)
+{
+	ck_assert_uint_ge(done, *(uint64_t *)arg);
+	ck_assert_uint_le(done, total);
+	*(uint64_t *)arg = done;
+}
+
 START_TEST(a_qcow2_disk_lies_over_its_image_and_grows)
 {
 	vn_autofree char *file = vn_format("%s/disks/7/disk.qcow2", state_dir);
@@ -588,24 +594,41 @@ START_TEST(a_disk_is_made_from_images_of_its_kind_only)
 }
 END_TEST
 
+/* What comes from another file system than the store's is copied: its holes stay, and half of it is never used. */
+START_TEST(a_disk_from_another_file_system_is_copied_with_its_holes)
+{
+	vn_autofree char *file = vn_format("%s/raw", folder);
+	vn_autofree char *stored = vn_format("%s/images/" RAW "/disk", state_dir);
+	struct unpack_limits limits = { .bytes = 100 << 20, .entries = 100 };
+	struct image_spec image = { .path = file, .sha256 = RAW, .format = IMAGE_RAW, .arg = &told,
+				    .on_progress = note_progress };
+	bool cancelled = true;
+	struct image_facts facts;
+	uint64_t progress = 0;
+
+	told = 0;
+	begin(_i == 2 ? "ext4" : cloning[_i]);
+	run("truncate -s 32M %s && for at in 0 9 31; do dd if=/dev/urandom of=%s bs=1M count=1 seek=$at conv=notrunc status=none; "
+	    "done", file, file);
+	fails(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err), VN_E_CANCELLED);
+	run("test -z \"$(find %s/images %s/trash -mindepth 1)\"", state_dir, state_dir);
+	cancelled = false;
+	progress = told = 0;
+	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
+	run("cmp %s %s && test $(stat -c %%b %s) -lt 8000 && test $(stat -c %%a:%%h %s) = 600:1", file, stored, stored, stored);
+	ck_assert_uint_eq(progress, 32 << 20);
+	ck_assert_uint_eq(told, 32 << 20);
+	ck_assert_uint_eq(facts.virtual_bytes, 32 << 20);
+	run("test $(stat -c %%h %s) = 1", file);
+}
+END_TEST
+
 /* ---- lvm-thin -------------------------------------------------------------------------------- */
 
-static char group[40], lvm_path[PATH_MAX + 80];
-
-/* A fake lvm in PATH, with a foreign volume whose name could be ours. */
 static void
 begin_lvm(void)
 {
-	snprintf(group, sizeof(group), "vnoded-test-%d", (int)getpid());
-	snprintf(old_path, sizeof(old_path), "%s", getenv("PATH"));
-	snprintf(lvm_path, sizeof(lvm_path), "%s/bin:%s", folder, old_path);
-	run("mkdir %s/bin %s/lvm && printf '#!/bin/sh\\nexec python3 " FAKE_LVM " %s/lvm \"$@\"\\n' >%s/bin/lvm && "
-	    "chmod 755 %s/bin/lvm && : >%s/lvm/log", folder, folder, folder, folder, folder, folder);
-	run("echo '{\"vnoded-11111111-7-0\": {\"tags\": [\"theirs\"], \"size\": 4194304}}' >%s/lvm/volumes",
-	    folder);
-	setenv("PATH", lvm_path, 1);
-	env.lvm_group = group;
-	env.lvm_pool = "pool";
+	fake_lvm_begin(folder, &env);
 	spec.type = privileged.type = DISK_LVM_THIN;
 	begin("ext4");
 }
@@ -663,6 +686,8 @@ START_TEST(a_thin_volume_grows_with_its_file_system)
 	add_image(SHA, NULL, entries, VN_COUNT(entries));
 	spec.size_bytes = 512 << 20;
 	fails(disk->ops->create(disk, &spec, &err), VN_E_INVALID);
+	ck_assert_msg(strstr(err.text, "at least 1073741824") != NULL, "%s", err.text);
+	run("! grep -q lvcreate %s/lvm/log && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", folder, state_dir, state_dir);
 	spec.size_bytes = 0;
 	ok(disk->ops->create(disk, &spec, &err));
 	spec.size_bytes = 2ull << 30;
@@ -682,8 +707,8 @@ START_TEST(a_raw_image_becomes_a_volume_that_only_guests_read)
 	add_raw_image();
 	spec.image_sha256 = RAW;
 	ok(disk->ops->create(disk, &spec, &err));
-	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir, group,
-	    state_dir);
+	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir,
+	    env.lvm_group, state_dir);
 	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	end_lvm("image");
@@ -691,7 +716,7 @@ START_TEST(a_raw_image_becomes_a_volume_that_only_guests_read)
 END_TEST
 
 static const char *const lvm_faults[] = {
-	"lvs 1", "lvs 2", "lvcreate 1", "lvcreate 1+", "lvcreate 2", "lvcreate 2+", "lvchange 1", "lvchange 1+",
+	"lvs 1", "lvcreate 1", "lvcreate 1+", "lvcreate 2", "lvcreate 2+", "lvchange 1", "lvchange 1+",
 };
 
 /* Whatever call fails, and whether it did its work: no disk, and what is left is found and goes. */
@@ -715,7 +740,7 @@ START_TEST(lvm_may_fail_at_any_call)
 }
 END_TEST
 
-static const char *const lvm_removals[] = { "lvs 1", "lvchange 1+", "lvrename 1", "lvrename 1+", "lvremove 1", "lvremove 1+" };
+static const char *const lvm_removals[] = { "lvremove 1", "lvremove 1+" };
 
 START_TEST(a_removal_that_fails_is_gone_on_with)
 {
@@ -755,6 +780,68 @@ START_TEST(a_volume_of_nobody_is_found_and_one_of_others_stays)
 	free(found);
 	ck_assert_uint_eq(n_trash, 1);
 	ok(disk->ops->empty_trash(disk, &err));
+	end_lvm("image");
+}
+END_TEST
+
+/* As someone who wants the room may do; and one who gives a volume another owner. */
+START_TEST(volumes_that_others_take_away_are_missed_when_they_are_needed)
+{
+	struct disk_spec other = spec;
+
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	ok(disk->ops->create(disk, &spec, &err));
+	run("lvm lvremove %s/$(grep -o 'vnoded-11111111-image-[a-z0-9]*\": ' %s/lvm/volumes | cut -d'\"' -f1)", env.lvm_group,
+	    folder);
+	other.type = DISK_LVM_THIN;
+	other.vmid = 8;
+	ok(disk->ops->create(disk, &other, &err));
+	ok(disk->ops->mount(disk, &other, path, &err));
+	in_guest("test -e etc/passwd");
+	ok(disk->ops->unmount(disk, &other, &err));
+	run("sed -i 's/vnoded:11111111-1111-4111-8111-111111111111:22222222[^\"]*/theirs/g' %s/lvm/volumes", folder);
+	ok(disk->ops->destroy(disk, &spec, &err));
+	ok(disk->ops->destroy(disk, &other, &err));
+	ok(disk->ops->empty_trash(disk, &err));
+	run("test $(grep -oE 'vnoded-11111111-[78]-[a-z0-9]{2,}\": ' %s/lvm/volumes | wc -l) = 2", folder);
+}
+END_TEST
+
+#define CROWD 12
+
+/* The judge is the log of all calls. */
+START_TEST(a_crowd_of_volumes_takes_one_look_not_one_each)
+{
+	struct disk_found *found;
+	size_t count;
+
+	begin_lvm();
+	add_image(SHA, NULL, entries, VN_COUNT(entries));
+	for (int64_t vmid = 7; vmid < 7 + CROWD; vmid++) {
+		spec.vmid = vmid;
+		ok(disk->ops->create(disk, &spec, &err));
+	}
+	/* The pool, then whether the image has its volume. */
+	run("test $(grep -c '^lvs' %s/lvm/log) = 2 && test $(grep -c ^lvcreate %s/lvm/log) = %d && "
+	    "test $(wc -l <%s/lvm/log) = %d", folder, folder, CROWD + 1, folder, CROWD + 4);
+	/* One that is found again by a new daemon, and all but one left by a crash. */
+	run(": >%s/lvm/log && for vmid in $(seq 8 %d); do rm -r %s/disks/$vmid; done", folder, 6 + CROWD, state_dir);
+	disk->ops->close(disk);
+	ok(disk_local.open(&env, &disk, &err));
+	ok(disk->ops->host_up(disk, &err));
+	ok(disk->ops->inventory(disk, &found, &count, &err));
+	free(found);
+	ck_assert_uint_eq(count, CROWD - 1 + 2);	/* with one disk, and its image */
+	ok(disk->ops->empty_trash(disk, &err));
+	run("test $(grep -c '^lvs' %s/lvm/log) = 3 && test $(grep -c ^lvremove %s/lvm/log) = 1 && "
+	    "test $(wc -l <%s/lvm/log) = 4", folder, folder, folder);
+	run(": >%s/lvm/log", folder);
+	spec.vmid = 7;
+	ok(disk->ops->mount(disk, &spec, path, &err));
+	ok(disk->ops->unmount(disk, &spec, &err));
+	ok(disk->ops->destroy(disk, &spec, &err));
+	run("test $(wc -l <%s/lvm/log) = 1", folder);
 	end_lvm("image");
 }
 END_TEST
@@ -810,6 +897,7 @@ add_qcow2(TCase *tcase)
 {
 	tcase_add_test(tcase, a_qcow2_disk_lies_over_its_image_and_grows);
 	tcase_add_test(tcase, a_disk_is_made_from_images_of_its_kind_only);
+	tcase_add_loop_test(tcase, a_disk_from_another_file_system_is_copied_with_its_holes, 0, 3);
 }
 
 static void
@@ -821,6 +909,8 @@ add_lvm(TCase *tcase)
 	tcase_add_loop_test(tcase, lvm_may_fail_at_any_call, 0, VN_COUNT(lvm_faults));
 	tcase_add_loop_test(tcase, a_removal_that_fails_is_gone_on_with, 0, VN_COUNT(lvm_removals));
 	tcase_add_test(tcase, a_volume_of_nobody_is_found_and_one_of_others_stays);
+	tcase_add_test(tcase, volumes_that_others_take_away_are_missed_when_they_are_needed);
+	tcase_add_test(tcase, a_crowd_of_volumes_takes_one_look_not_one_each);
 	tcase_add_test(tcase, thin_volumes_need_a_group_and_a_pool);
 }
 

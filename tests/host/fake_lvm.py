@@ -7,6 +7,7 @@ Each call is recorded in FOLDER/log. FOLDER/fail holds a command and a number: t
 """
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -71,18 +72,21 @@ def change(volumes):
 	volumes[arguments[-1].split("/")[1]]["tags"].append(value("--addtag"))
 
 
-def rename(volumes):
-	group, old, new = arguments[-3:]
-	volumes[new] = volumes.pop(old)
-	os.rename(f"/dev/{group}/{old}", f"/dev/{group}/{new}")
-
-
-def remove(volumes):
-	group, name = arguments[-1].split("/")
+def drop(volumes, group, name):
 	gone = volumes.pop(name)
 	os.unlink(f"/dev/{group}/{name}")
 	run("losetup", "-d", gone["loop"])
 	os.unlink(gone["file"])
+
+
+def remove(volumes):
+	if "-S" in arguments:
+		name, tag = re.fullmatch(r'lv_name="(.*)" && lv_tags={"(.*)"}', value("-S")).groups()
+		if name in volumes and tag in volumes[name]["tags"]:
+			drop(volumes, arguments[-1], name)
+		return
+	for path in [word for word in arguments if "/" in word]:
+		drop(volumes, *path.split("/"))
 
 
 def report(volumes):
@@ -113,7 +117,7 @@ is_bad, is_late = fails()
 if is_bad and not is_late:
 	sys.exit("no luck")
 volumes = load()
-{"lvcreate": create, "lvextend": extend, "lvchange": change, "lvrename": rename, "lvremove": remove,
+{"lvcreate": create, "lvextend": extend, "lvchange": change, "lvremove": remove,
  "lvs": report}[command](volumes)
 if command != "lvs":
 	save(volumes)

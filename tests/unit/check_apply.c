@@ -288,11 +288,34 @@ START_TEST(a_disk_that_cannot_be_is_refused_by_its_field)
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
 	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1025B"));
 	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "1MiB");
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "1023MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "has at least 1073741824 bytes");
 	set_disk(document, json_pack("{ss}", "type", "qcow2"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/type", "disk of a virtual machine");
 	set_disk(document, json_pack("{ss}", "size", "1GiB"));
 	refuses(lab, document, "unsupported", "/document/vnodes/n1/disk/size", "no size of its own");
 	lab_clean(lab, "disk");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+/* Also one that is there, and had no size. */
+START_TEST(a_disk_smaller_than_its_image_is_never_begun)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 2);
+
+	image_find(lab->daemon, "img")->bytes = 1ull << 30;
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "2047MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "made from the image 'img' has at least");
+	set_disk(document, json_pack("{ss}", "type", "lvm-thin"));
+	apply(lab, document);
+	set_disk(document, json_pack("{ss ss}", "type", "lvm-thin", "size", "2047MiB"));
+	refuses(lab, document, "invalid", "/document/vnodes/n1/disk/size", "has at least 2147483648 bytes");
+	image_find(lab->daemon, "img")->bytes = 100;
+	lab_check_quiet(lab, "small");
+	lab_clean(lab, "small");
 	json_decref(document);
 	lab_free(lab);
 }
@@ -367,6 +390,50 @@ START_TEST(extra_disks_stay_until_they_may_go)
 	ck_assert(plans(lab, document, NULL, NULL));
 	lab_check_quiet(lab, "disks");
 	lab_clean(lab, "disks");
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
+/* Of all vnodes of a document together; and what they take images have no more. */
+START_TEST(extra_disks_count_against_the_storage_quota)
+{
+	struct lab *lab = lab_new();
+	struct model *model = lab->daemon->model;
+	json_t *document = ring("ring", 3), *before = json_deep_copy(document);
+	uint64_t used = model->images_used;
+
+	apply(lab, document);
+	lab->daemon->config.image_storage_bytes = used + (3ull << 30);
+	for (int i = 1; i <= 2; i++) {
+		vn_autofree char *name = vn_format("n%d", i);
+
+		json_object_set_new(at(document, "vnodes", name), "disks", json_pack("{so}", "data", extra("2GiB", "/data")));
+	}
+	refuses(lab, document, "limit", "/document/vnodes/n2/disks/data/size", "image_storage has room for 3221225472");
+	json_object_del(at(document, "vnodes", "n2"), "disks");
+	apply(lab, document);
+	ck_assert_uint_eq(model->images_used, used + (2ull << 30));
+	ck_assert(plans(lab, document, NULL, NULL));
+	set_extras(document, json_pack("{so}", "data", extra("4GiB", "/data")));
+	refuses(lab, document, "limit", "/document/vnodes/n1/disks/data/size", "2147483648 bytes are asked for");
+	set_extras(document, json_pack("{so}", "data", extra("3GiB", "/data")));
+	apply(lab, document);
+	lab_refuse(lab, "limit", "image.capture", "{ss ss}", "vnode", "ring/n1", "name", "y");
+	/* An unchanged document stays fine whatever the quota is; and all is counted anew after a restart. */
+	lab->daemon->config.image_storage_bytes = 1;
+	ck_assert(plans(lab, document, NULL, NULL));
+	lab->daemon->config.image_storage_bytes = 0;
+	lab_kill(lab);
+	ck_assert(lab_open(lab));
+	model = lab->daemon->model;
+	ck_assert_uint_eq(model->images_used, used + (3ull << 30));
+	lab_do(lab, "topology.apply", "{sO sb sb}", "document", before, "allow_recreate", 1, "wait", 1);
+	ck_assert_uint_eq(model->images_used, used);
+	lab_check_quiet(lab, "quota");
+	lab_clean(lab, "quota");
+	ck_assert_uint_eq(model->extras_used, 0);
+	json_decref(before);
 	json_decref(document);
 	lab_free(lab);
 }
@@ -781,7 +848,9 @@ main(void)
 		a_live_change_leaves_the_guest_running,
 		a_restart_change_restarts_only_that_guest,
 		an_image_changes_only_with_leave, a_type_of_disk_changes_only_with_leave,
-		a_disk_that_cannot_be_is_refused_by_its_field, a_disk_grows_and_never_shrinks, extra_disks_stay_until_they_may_go,
+		a_disk_that_cannot_be_is_refused_by_its_field, a_disk_smaller_than_its_image_is_never_begun, a_disk_grows_and_never_shrinks,
+		extra_disks_stay_until_they_may_go,
+		extra_disks_count_against_the_storage_quota,
 		extra_disks_that_cannot_be_are_refused_by_their_fields,
 		vnodes_and_members_come_and_go,
 		interface_names_stay_for_ever,

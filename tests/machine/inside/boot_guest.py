@@ -7,7 +7,7 @@ from machine import add_image, load, show, vnodectl
 
 EXAMPLE = "/opt/machine/examples/debian.json"
 KNOWN_HOSTS = "/run/known_hosts"
-SSH = ["ssh", "-i", "/opt/machine/key", "-p", "2222", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
+SSH = ["ssh", "-i", "/opt/machine/key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
        "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", "LogLevel=ERROR"]
 
 # Tells whether it was ended in order.
@@ -21,8 +21,8 @@ WantedBy=multi-user.target
 """
 
 
-def ssh(*words, options=()):
-	return run(*SSH, *options, "root@127.0.0.1", *words).strip()
+def ssh(*words, options=(), port=2222):
+	return run(*SSH, "-p", str(port), *options, "root@127.0.0.1", *words).strip()
 
 
 def example():
@@ -40,13 +40,13 @@ def network(c):
 		      for line in lines if "proto kernel" not in line)
 
 
-def wait_until_up(m):
+def wait_until_up(m, name="deb"):
 	"""systemd says when it has done all that its targets want."""
 	while True:
-		done = m.client().run("deb", "systemctl", "is-system-running", "--wait")
+		done = m.client().run(name, "systemctl", "is-system-running", "--wait")
 		if done.out.strip() in ("running", "degraded"):
 			break
-	failed = m.client().output("deb", "systemctl --failed --plain --no-legend")
+	failed = m.client().output(name, "systemctl --failed --plain --no-legend")
 	assert not failed, failed
 
 
@@ -161,6 +161,40 @@ def case_halts_politely(m):
 	vnodectl("boot", "deb")
 	wait_until_up(m)
 	assert ssh("wc", "-l", "/root/ended-in-order").split()[0] == "3"
+
+
+def copy():
+	"""A topology with a second Debian, made from an image of the first."""
+	first = example()
+	vnode = dict(first["vnodes"]["deb"], image="captured", forwards=[{"host": 2223, "guest": 22}], files=[])
+	return {"topology": "copy", "authorized_keys": first["authorized_keys"], "vnodes": {"twin": vnode}}
+
+
+def case_a_capture_boots_as_another_machine(m):
+	"""With what the first has written, and nothing that makes it the first one."""
+	c = m.client()
+	identity = ssh("cat", "/etc/machine-id")
+	vnodectl("halt", "deb")
+	vnodectl("image", "capture", "deb", "captured")
+	c.change("topology.apply", document=copy())
+	wait_until_up(m, "twin")
+	keys = {name: c.call("vnode.get", vnode=name)["host_keys"] for name in ("deb", "twin")}
+	assert keys["twin"] and not set(keys["deb"]) & set(keys["twin"]), keys
+	with open(KNOWN_HOSTS, "a") as file:
+		file.writelines(f"[127.0.0.1]:2223 {key}\n" for key in keys["twin"])
+	for key in keys["twin"]:
+		assert ssh("hostname", options=["-o", f"HostKeyAlgorithms={key.split()[0]}"], port=2223) == "twin", key
+	assert ssh("cat", "/root/ended-in-order", port=2223) == "" and ssh("id", "-u", "ann", port=2223) == "1000"
+	own = ssh("cat", "/etc/machine-id", port=2223)
+	assert len(own) == 32 and own != identity, (own, identity)
+	assert ssh("hostname", "-I", port=2223).split() != [], "no address"
+	vnodectl("boot", "deb")
+	wait_until_up(m)
+	assert ssh("cat", "/etc/machine-id") == identity and ssh("hostname") == "deb"
+	row = next(row for row in c.call("image.list")["images"] if row["name"] == "captured")
+	vnodectl("delete", "copy")
+	vnodectl("image", "rm", "captured")
+	return json.dumps({key: value for key, value in row.items() if "bytes" in key})
 
 
 def case_nothing_is_left_of_it(m):

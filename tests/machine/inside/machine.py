@@ -31,6 +31,7 @@ BOOTS = {
 	"last": (["boot_last"], None),
 	# Parts that need nothing of what another boot has left.
 	"network": (["boot_network"], None), "lab": (["boot_lab"], None), "guest": (["boot_guest"], None),
+	"thin": (["boot_thin"], None),
 }
 
 
