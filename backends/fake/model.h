@@ -329,6 +329,24 @@ int fake_net_verify(struct net *self, const struct net_wanted *wanted, struct di
 		struct vn_error *err);
 int fake_net_watch(struct net *self, watch_fn *on_change, void *arg, struct vn_error *err);
 
+/* ---- namespaces and ports (port.c) ---- */
+
+int fake_namespaces_up(struct net *self, const struct ns_ref *ns, struct vn_error *err);
+int fake_namespaces_down(struct net *self, const struct ns_ref *ns, struct vn_error *err);
+int fake_ports_up(struct net *self, const struct ns_ref *ns, const struct port_spec *ports,
+		  size_t n_ports, struct vn_error *err);
+int fake_ports_down(struct net *self, const struct ns_ref *ns, const unsigned *indexes,
+		    size_t n_indexes, struct vn_error *err);
+int fake_control_sync(struct net *self, const struct control_spec *specs, size_t count,
+		      struct vn_error *err);
+int fake_ports_carrier(struct net *self, const int64_t *vmids, const unsigned *indexes,
+		       size_t count, bool up, struct vn_error *err);
+int fake_ports_shape(struct net *self, const struct port_shape *ports, size_t count,
+		     struct vn_error *err);
+int fake_routes_set(struct net *self, const struct ns_ref *ns, const struct route_spec *routes,
+		    size_t count, struct vn_error *err);
+int fake_shape_check(struct net *self, const struct shape *shape, struct vn_error *err);
+
 /* ---- ways out of LANs (ways.c) ---- */
 
 int fake_tunnel_route(struct net *self, const struct tunnel_spec *tunnel, struct tunnel_route *ret,
