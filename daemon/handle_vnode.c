@@ -34,6 +34,7 @@ answer_verb(struct call *call, const struct change_params *change, const char *r
 	    struct vn_error *err)
 {
 	struct vnode *vnode;
+	enum vnode_state before;
 	json_t *params;
 	bool done;
 	int64_t vmid;
@@ -44,6 +45,7 @@ answer_verb(struct call *call, const struct change_params *change, const char *r
 		return -1;
 	}
 	vmid = vnode->vmid;
+	before = vnode->wanted;
 	if (done) {
 		json_decref(extra);
 		if (wanted != VNODE_PAUSED)
@@ -55,10 +57,14 @@ answer_verb(struct call *call, const struct change_params *change, const char *r
 	if (extra)
 		json_object_update(params, extra);
 	json_decref(extra);
+	if (wanted != VNODE_PAUSED)
+		vnode->wanted = wanted;		/* so that the job's first event tells it; recorded if there is a job */
 	status = job_answer(call, change, what, params, err);
 	vnode = vnode_by_vmid(call_daemon(call), vmid);
-	if (status == 0 && vnode && wanted != VNODE_PAUSED)
-		vnode_set_wanted(vnode, wanted);
+	if (status < 0 && vnode)
+		vnode->wanted = before;
+	else if (vnode && vnode->wanted != before)
+		vnode_record(vnode);
 	if (status == 0 && vnode && wanted == VNODE_RUNNING)
 		vnode->restarts = 0;	/* booted by hand: it has all its tries again */
 	return status;

@@ -4,6 +4,7 @@
  * answered when the last of them is.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -17,16 +18,30 @@ static handler_fn *const handlers[METHOD_COUNT] = {
 #undef X
 };
 
+/* What makes room, or ends who takes it: with a full disk the cure must not be refused. */
+static const char *const freeing[] = {
+	"host.halt", "vnode.halt", "vnode.destroy", "topology.delete", "image.remove", "image.prune"
+};
+
+static bool
+makes_room(const struct method *method)
+{
+	for (size_t i = 0; i < VN_COUNT(freeing); i++)
+		if (strcmp(method->name, freeing[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Whether a call that changes things may be made now. */
 static int
-admit_change(struct daemon *daemon, struct vn_error *err)
+admit_change(struct daemon *daemon, const struct method *method, struct vn_error *err)
 {
 	if (daemon->refusal)
 		return vn_fail(err, VN_E_STATE, "%s", daemon->refusal);
 	if (!daemon->ready)
 		return vn_fail(err, VN_E_BUSY, "vnoded is still recovering what was there before; "
 			       "try again in a moment");
-	return store_check(daemon->store, err);
+	return store_check(daemon->store, err) < 0 && !makes_room(method) ? -1 : 0;
 }
 
 static int
@@ -70,7 +85,7 @@ dispatch(struct call *call, const struct request *request, struct vn_error *err)
 		return vn_fail(err, VN_E_NO_METHOD, "no method '%.80s'; rpc.discover lists them",
 			       request->method);
 	call->method = method;
-	if ((method->flags & METHOD_CHANGES) && admit_change(call->daemon, err) < 0)
+	if ((method->flags & METHOD_CHANGES) && admit_change(call->daemon, method, err) < 0)
 		return -1;
 	params = vn_arena_alloc(&call->arena, method->params_size);
 	if (schema_decode(method->fields, request->params, &call->arena, params, err) < 0)

@@ -6,7 +6,8 @@
  * together or not at all. Thread: loop.
  *
  * A full disk: the writer gives up a reserve file to commit what is pending, and store_check refuses
- * new work until the reserve could be made again.
+ * new work until the reserve could be made again. Where somebody has eaten the reserve as well, the
+ * writer waits for room, and only what waits for a commit waits with it.
  */
 
 #include "daemon/loop.h"

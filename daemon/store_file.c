@@ -264,8 +264,8 @@ store_file_make_reserve(struct store_file *file, struct vn_error *err)
 	if (ftruncate(file->reserve_fd, has_room ? STORE_RESERVE_BYTES : 0) < 0)
 		return vn_fail_errno(err, errno, "cannot truncate %s/reserve", file->dir);
 	if (!has_room)
-		return vn_fail(err, VN_E_LIMIT, "no space left in %s; free some (%d MiB at least) "
-			       "and try again", file->dir, 2 * STORE_RESERVE_BYTES >> 20);
+		return vn_fail(err, VN_E_LIMIT, "no space left in %s; free some (%d MiB at least), such as by "
+			       "destroying vnodes or removing images, and try again", file->dir, 2 * STORE_RESERVE_BYTES >> 20);
 	atomic_store(&file->has_reserve, true);
 	return 0;
 }

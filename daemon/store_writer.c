@@ -2,7 +2,8 @@
  * The writer thread. It holds one batch at a time and either commits all of it or ends the
  * process: the loop's objects are ahead of the database, so there is no way back, and a successor
  * begins from what is committed. The one failure it can mend is a full disk: it spends the reserve
- * and tries the batch again.
+ * and tries the batch again. Where that has been eaten too (a guest that writes and writes), it waits for
+ * room: a successor would find none either, and meanwhile reading, exec and guests go on.
  *
  * A batch is one flat buffer: for each statement the literal's address, the types' address, then
  * the values; a text is its length (TEXT_NULL for SQL NULL) and its bytes.
@@ -13,6 +14,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/log.h"
 #include "daemon/store_sql.h"
@@ -20,6 +22,7 @@
 #include "proto/base/mem.h"
 
 #define TEXT_NULL SIZE_MAX
+#define ROOM_MS   100		/* between two looks whether there is room again */
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
@@ -153,6 +156,7 @@ struct writer {
 	pthread_cond_t changed;
 	struct puts *batch;		/* under lock; NULL: idle */
 	bool is_stopping;		/* under lock */
+	bool is_drained;		/* under lock: the loop waits for the last batch */
 	_Atomic(bool) is_abandoned;
 };
 
@@ -214,7 +218,7 @@ cure_of(int result)
 {
 	switch (result & 0xff) {
 	case SQLITE_FULL:
-		return "the disk is full and the reserve is spent: free some space and start vnoded";
+		return "the disk is full and the reserve is spent: free some space and start vnoded again";
 	case SQLITE_CORRUPT: case SQLITE_NOTADB:
 		return "put a copy of it in its place, or move it and the folder disks away to begin without vnodes";
 	case SQLITE_IOERR: case SQLITE_CANTOPEN: case SQLITE_READONLY: case SQLITE_PERM:
@@ -239,14 +243,42 @@ is_full(int result)
 	return (result & 0xff) == SQLITE_FULL || result == SQLITE_IOERR_SHMSIZE;
 }
 
+static bool
+is_wanted_to_end(struct writer *writer)
+{
+	return writer->is_drained || writer->is_stopping || writer->is_abandoned;
+}
+
+/* Waits a moment; false: there is no time to wait, since the process is to end. */
+static bool
+await_room(struct writer *writer)
+{
+	struct timespec until;
+	bool goes_on;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ROOM_MS * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&writer->lock);
+	if (!is_wanted_to_end(writer))
+		pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
+	goes_on = !is_wanted_to_end(writer);
+	pthread_mutex_unlock(&writer->lock);
+	return goes_on;
+}
+
 static void
 commit_batch(struct writer *writer)
 {
 	const char *sql = "";
+	bool is_waiting = false;
 	int result;
 
 	for (;;) {
 		result = try_batch(writer, &sql);
+		if (result == SQLITE_OK && is_waiting)
+			vn_log_warning("store", "there is room in %s again", writer->file->dir);
 		if (result == SQLITE_OK)
 			return;
 		if (is_full(result) && store_file_spend_reserve(writer->file)) {
@@ -254,6 +286,14 @@ commit_batch(struct writer *writer)
 				       "work refused until there is space again", writer->file->dir);
 			continue;
 		}
+		if (is_full(result) && !is_waiting)
+			vn_log_error("store", "no space left in %s, and the reserve is eaten too: all changes "
+				     "wait until there is some (vnodectl exec still works)", writer->file->dir);
+		is_waiting |= is_full(result);
+		if (is_full(result) && await_room(writer))
+			continue;
+		if (is_full(result) && writer->is_abandoned)
+			return;
 		if ((result & 0xff) != SQLITE_BUSY)
 			die(writer, result, sql);
 		if (writer->is_abandoned)
@@ -332,6 +372,8 @@ void
 writer_drain(struct writer *writer)
 {
 	pthread_mutex_lock(&writer->lock);
+	writer->is_drained = true;
+	pthread_cond_broadcast(&writer->changed);
 	while (writer->batch)
 		pthread_cond_wait(&writer->changed, &writer->lock);
 	pthread_mutex_unlock(&writer->lock);
@@ -354,5 +396,5 @@ writer_stop(struct writer *writer, bool is_abandoned)
 void
 writer_freeze(struct writer *writer)
 {
-	writer->is_abandoned = true;
+	writer->is_abandoned = true;		/* whoever waits for room looks at it soon */
 }

@@ -660,9 +660,62 @@ run_child(const char *dir, bool is_hopeless)
 	disk.is_hopeless = is_hopeless;
 	store_put(b.store, is_hopeless ? PUT_META : "INSERT INTO nowhere VALUES (?, ?)", "ss",
 		  "never", "1");
-	settle(b.store, b.loop);
+	if (is_hopeless)
+		store_close(b.store);		/* it cannot wait for room, and does not go without a word */
+	else
+		settle(b.store, b.loop);
 	return 0;
 }
+
+struct later {
+	bool is_committed, is_over;
+};
+
+static void
+on_later(void *arg)
+{
+	struct later *later = arg;
+
+	ck_assert(!later->is_committed);
+	disk.is_hopeless = false;
+	later->is_over = true;
+}
+
+static void
+on_room(void *arg)
+{
+	((struct later *)arg)->is_committed = true;
+}
+
+/* Whoever has filled the disk has taken the reserve too. */
+START_TEST(without_any_room_it_waits_for_some)
+{
+	struct bench b = { .loop = test_loop(), .dir = folder_new() };
+	struct later later = { false };
+	char text[32] = "";
+	struct watch *watch;
+
+	log_set_sink(ignore_line);
+	disk_mount(b.dir);
+	reopen(&b);
+	disk.is_hopeless = true;
+	store_put(b.store, PUT_META, "ss", "full", "but kept");
+	store_after(b.store, on_room, &later);
+	watch = loop_add_timer(b.loop, 100, on_later, &later);
+	while (!later.is_over)
+		loop_run_once(b.loop, true);
+	ck_assert_int_eq(store_read(b.store, collect, text, &b.err, "SELECT 1, 2", ""), 0);
+	settle(b.store, b.loop);
+	ck_assert(later.is_committed);
+	ck_assert_seen(b.dir, "SELECT value FROM meta WHERE key = 'full'", "but kept");
+	loop_remove(watch);
+	store_close(b.store);
+	b.store = NULL;
+	disk_unmount();
+	log_set_sink(NULL);
+	bench_close(&b);
+}
+END_TEST
 
 START_TEST(what_cannot_be_committed_ends_the_process_and_loses_only_itself)
 {
@@ -726,6 +779,7 @@ main(void)
 		a_migration_that_fails_changes_nothing_of_its_step,
 		a_full_disk_costs_the_reserve_and_no_change,
 		a_file_system_that_is_really_full_loses_nothing,
+		without_any_room_it_waits_for_some,
 		what_cannot_be_committed_ends_the_process_and_loses_only_itself,
 		a_read_that_fails_says_so,
 		NULL

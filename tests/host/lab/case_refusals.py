@@ -1,4 +1,5 @@
 """What is refused: an error that names the field and changes nothing."""
+import contextlib
 import hashlib
 import io
 import os
@@ -220,6 +221,40 @@ def case_full_disk(build):
 				c = w.client
 			c.change("vnode.boot", vnode="v")
 			assert c.run("v", "true").status == 0
+	finally:
+		run("umount", "-l", folder)
+
+
+GREEDY = "(while :; do dd if=/dev/zero bs=4k of=/big conv=notrunc oflag=append 2>/dev/null; done) >/dev/null 2>&1 &"
+NO_MORE = "for p in $(pidof sh); do [ $p = $$ ] || kill -9 $p; done; killall dd; rm /big"
+
+
+def case_a_guest_that_takes_all_room(build):
+	"""It gets the reserve as well. vnoded waits, commands inside still run, and all goes on when there is room."""
+	folder = os.path.join(BASE, "vnoded")
+	os.makedirs(folder, exist_ok=True)
+	run("mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder)
+	try:
+		with World(build) as w:
+			c = w.client
+			c.change("topology.apply", document=star(2, memory="256MiB"))
+			c.output("n1", GREEDY)
+			halting = c.send("vnode.halt", {"vnode": "n2", "wait": True})
+			while "the reserve is eaten too" not in w.daemon.log():
+				assert c.call("vnode.get", vnode="n1")["observed"] == "running"
+				assert halting not in c.answers, c.answers[halting]
+			c.shell("n1", NO_MORE)
+			c.wait(halting)
+			assert c.call("vnode.get", vnode="n2")["observed"] == "stopped"
+			# What makes room is not refused for want of it: the reserve, there again since the next change, serves it.
+			c.change("lan.down", lan="campus")
+			with open(os.path.join(folder, "ballast"), "wb", buffering=0) as file, contextlib.suppress(OSError):
+				while True:
+					file.write(bytes(4096))
+			c.change("lan.up", lan="campus")		# spends it
+			assert c.refused("lan.down", lan="campus").code == "limit"
+			c.change("topology.delete", topology="star")
+			os.unlink(os.path.join(folder, "ballast"))
 	finally:
 		run("umount", "-l", folder)
 
