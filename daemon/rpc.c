@@ -4,7 +4,6 @@
  * answered when the last of them is.
  */
 #include <assert.h>
-#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -18,20 +17,6 @@ static handler_fn *const handlers[METHOD_COUNT] = {
 #undef X
 };
 
-/* What makes room, or ends who takes it: with a full disk the cure must not be refused. */
-static const char *const freeing[] = {
-	"host.halt", "vnode.halt", "vnode.destroy", "topology.delete", "image.remove", "image.prune"
-};
-
-static bool
-makes_room(const struct method *method)
-{
-	for (size_t i = 0; i < VN_COUNT(freeing); i++)
-		if (strcmp(method->name, freeing[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Whether a call that changes things may be made now. */
 static int
 admit_change(struct daemon *daemon, const struct method *method, struct vn_error *err)
@@ -41,7 +26,7 @@ admit_change(struct daemon *daemon, const struct method *method, struct vn_error
 	if (!daemon->ready)
 		return vn_fail(err, VN_E_BUSY, "vnoded is still recovering what was there before; "
 			       "try again in a moment");
-	return store_check(daemon->store, err) < 0 && !makes_room(method) ? -1 : 0;
+	return (method->flags & METHOD_FREES) == METHOD_FREES ? 0 : store_check(daemon->store, err);
 }
 
 static int

@@ -16,6 +16,7 @@ extern const char *const role_words[];		/* none viewer operator admin */
 #define PROTOCOL_VERSION   1
 
 #define METHOD_CHANGES 1u	/* takes struct change_params, makes a job */
+#define METHOD_FREES   (METHOD_CHANGES | 2u)	/* and makes room, or ends who takes it: a full disk does not refuse it */
 
 /*
  * X(identifier, name, role, flags, fields and params struct, result, summary)
@@ -25,7 +26,7 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(rpc_discover,      "rpc.discover",      VIEWER,   0, no_params,              openrpc,   "Describe all methods as an OpenRPC document") \
 	X(host_info,         "host.info",         VIEWER,   0, no_params,              host,      "Version, features, identity, and what this host lacks") \
 	X(host_boot,         "host.boot",         OPERATOR, METHOD_CHANGES, host_change_params, job, "Boot every vnode that is wanted running") \
-	X(host_halt,         "host.halt",         ADMIN,    METHOD_CHANGES, host_change_params, job, "Halt every vnode; what is wanted stays as it is") \
+	X(host_halt,         "host.halt",         ADMIN,    METHOD_FREES, host_change_params, job, "Halt every vnode; what is wanted stays as it is") \
 	X(host_teardown,     "host.teardown",     ADMIN,    METHOD_CHANGES, host_change_params, job, "Halt every vnode and undo the host's set-up") \
 	X(host_verify,       "host.verify",       VIEWER,   0, host_verify_params,     verification, "Compare what is to be there with what is there") \
 	X(host_repair,       "host.repair",       OPERATOR, METHOD_CHANGES, host_repair_params, job, "Mend what host.verify finds, as far as it can be without a restart") \
@@ -33,10 +34,10 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(vnode_list,        "vnode.list",        VIEWER,   0, vnode_list_params,      vnodes,    "List vnodes") \
 	X(vnode_get,         "vnode.get",         VIEWER,   0, vnode_params,           vnode,     "Show a vnode") \
 	X(vnode_boot,        "vnode.boot",        OPERATOR, METHOD_CHANGES, vnode_change_params, job, "Boot a vnode") \
-	X(vnode_halt,        "vnode.halt",        OPERATOR, METHOD_CHANGES, vnode_halt_params, job, "Halt a vnode") \
+	X(vnode_halt,        "vnode.halt",        OPERATOR, METHOD_FREES, vnode_halt_params, job, "Halt a vnode") \
 	X(vnode_reboot,      "vnode.reboot",      OPERATOR, METHOD_CHANGES, vnode_change_params, job, "Halt and boot a vnode") \
 	X(vnode_reload,      "vnode.reload",      OPERATOR, METHOD_CHANGES, vnode_change_params, job, "Give a vnode a fresh disk from its image") \
-	X(vnode_destroy,     "vnode.destroy",     OPERATOR, METHOD_CHANGES, vnode_halt_params, job, "Destroy a vnode and its disk") \
+	X(vnode_destroy,     "vnode.destroy",     OPERATOR, METHOD_FREES, vnode_halt_params, job, "Destroy a vnode and its disk") \
 	X(vnode_set,         "vnode.set",         OPERATOR, METHOD_CHANGES, vnode_set_params, job, "Change fields of a vnode") \
 	X(vnode_mount,       "vnode.mount",       OPERATOR, METHOD_CHANGES, vnode_change_params, job, "Mount a halted vnode's file system on the host") \
 	X(vnode_unmount,     "vnode.unmount",     OPERATOR, METHOD_CHANGES, vnode_change_params, job, "Unmount it again") \
@@ -55,13 +56,13 @@ extern const char *const role_words[];		/* none viewer operator admin */
 	X(topology_list,     "topology.list",     VIEWER,   0, no_params,              topologies, "List topologies") \
 	X(topology_get,      "topology.get",      VIEWER,   0, topology_params,        topology,  "Show a topology with its vnodes and LANs") \
 	X(topology_export,   "topology.export",   VIEWER,   0, topology_params,        document,  "Write a topology as a document") \
-	X(topology_delete,   "topology.delete",   OPERATOR, METHOD_CHANGES, topology_change_params, job, "Destroy a topology's vnodes and LANs") \
+	X(topology_delete,   "topology.delete",   OPERATOR, METHOD_FREES, topology_change_params, job, "Destroy a topology's vnodes and LANs") \
 	X(image_add,         "image.add",         OPERATOR, METHOD_CHANGES, image_add_params, job, "Fetch, check and unpack an image") \
 	X(image_list,        "image.list",        VIEWER,   0, no_params,              images,    "List images") \
 	X(image_get,         "image.get",         VIEWER,   0, image_params,           image,     "Show an image") \
 	X(image_capture,     "image.capture",     OPERATOR, METHOD_CHANGES, image_capture_params, job, "Make an image of a halted vnode's disk") \
-	X(image_remove,      "image.remove",      OPERATOR, METHOD_CHANGES, image_change_params, job, "Remove an image that no vnode uses") \
-	X(image_prune,       "image.prune",       OPERATOR, METHOD_CHANGES, image_prune_params, job, "Remove images that nothing uses") \
+	X(image_remove,      "image.remove",      OPERATOR, METHOD_FREES, image_change_params, job, "Remove an image that no vnode uses") \
+	X(image_prune,       "image.prune",       OPERATOR, METHOD_FREES, image_prune_params, job, "Remove images that nothing uses") \
 	X(job_list,          "job.list",          VIEWER,   0, job_list_params,        jobs,      "List jobs") \
 	X(job_get,           "job.get",           VIEWER,   0, job_params,             job_full,  "Show a job with its steps") \
 	X(job_wait,          "job.wait",          VIEWER,   0, job_wait_params,        job_full,  "Wait for a job to end") \
