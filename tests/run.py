@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs tests of a build folder through meson and says what each counted.
 
-usage: run.py BUILD SUITE [--only NAME,...] [--alone] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+usage: run.py BUILD SUITE [--only NAME,...] [--alone [--beside NAME,...]] [--wrapper COMMAND] [--tally FILE] [--label WORD]
   --only     these tests of the suite
   --alone    one test at a time, and show each when it has ended
+  --beside   but beside them these, one at a time too: they share nothing with the others
   --wrapper  run the test programs through a command
   --tally    add "PASSED FAILED" to this file, for a sum over several runs
 
@@ -11,11 +12,13 @@ What surprises: a program's own counts are believed only if it also ended well. 
 prints no counts adds one failure.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
 PLAIN = re.compile(r"(?:^|\s)(\d+) passed, (\d+) failed$", re.M)
@@ -71,7 +74,7 @@ def compile_tests(build, tests):
 
 def run(build, suite, tests, options):
 	"""Runs meson once; returns its records by name."""
-	base = os.path.join(build, "meson-logs", "run-%d" % os.getpid())
+	base = os.path.join(build, "meson-logs", "run-%d-%s." % (os.getpid(), tests[0].name))
 	command = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
 		os.path.basename(base)]
 	if options.wrapper:
@@ -107,12 +110,23 @@ def show(label, record, passed, failed):
 	sys.stdout.flush()
 
 
+def add(total, test, record):
+	passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
+		record["result"] in ("OK", "EXPECTEDFAIL"))
+	if record["result"] == "SKIP":
+		passed, failed = 0, 0
+	show(test.name, record, passed, failed)
+	total[0] += passed
+	total[1] += failed
+
+
 def main():
 	parser = argparse.ArgumentParser()
 	parser.add_argument("build")
 	parser.add_argument("suite")
 	parser.add_argument("--only", default="")
 	parser.add_argument("--alone", action="store_true")
+	parser.add_argument("--beside", default="")
 	parser.add_argument("--wrapper", default="")
 	parser.add_argument("--tally")
 	parser.add_argument("--label", default="")
@@ -120,17 +134,21 @@ def main():
 	build = os.path.realpath(options.build)
 	tests = tests_of(build, options.suite, [name for name in options.only.split(",") if name])
 	compile_tests(build, tests)
-	total = [0, 0]
-	for batch in [[test] for test in tests] if options.alone else [tests]:
-		records = run(build, options.suite, batch, options)
-		for test in batch:
-			record = records[test.name]
-			passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
-				record["result"] in ("OK", "EXPECTEDFAIL"))
-			if record["result"] == "SKIP":
-				passed, failed = 0, 0
-			show(test.name, record, passed, failed)
-			total = [total[0] + passed, total[1] + failed]
+	total, lock = [0, 0], threading.Lock()
+
+	def work(batches):
+		for batch in batches:
+			records = run(build, options.suite, batch, options)
+			with lock:
+				for test in batch:
+					add(total, test, records[test.name])
+
+	beside = options.beside.split(",")
+	rows = [[tests]]
+	if options.alone:
+		rows = [[[test] for test in tests if (test.name in beside) == is_beside] for is_beside in (False, True)]
+	with concurrent.futures.ThreadPoolExecutor() as pool:
+		list(pool.map(work, rows))
 	print("%s: %d passed, %d failed" % (options.label or options.suite, total[0], total[1]))
 	if options.tally:
 		with open(options.tally, "a") as file:
