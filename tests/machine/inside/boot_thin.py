@@ -60,12 +60,10 @@ def patiently(m, what):
 			pass
 
 
-def settle(m):
+def settle(c):
 	"""Until no job runs."""
-	c = m.client()
 	for job in c.call("job.list")["jobs"]:
-		c.call("job.wait", job=job["id"])
-	return c
+		c.call("job.wait", job=job["job"])
 
 
 def case_a_pool_made_with_lvms_own_tools(m):
