@@ -22,7 +22,7 @@ PATIENCE = 1800			# seconds without a word after which a machine hangs: a net, n
 
 # Each name is a boot; inside/machine.py knows what it tries.
 BOOTS = ["first", "again", "cut-middle", "cut-committed", "cut-answered", "last"]	# and, when asked for, cut-early
-APART = ["network", "lab", "guest", "thin"]
+APART = ["apart"]
 
 
 class Machine:

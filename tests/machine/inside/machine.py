@@ -29,7 +29,8 @@ BOOTS = {
 	"cut-early": (["boot_cut"], 1), "cut-middle": (["boot_cut"], 8),
 	"cut-committed": (["boot_cut"], "running"), "cut-answered": (["boot_cut"], "answer"),
 	"last": (["boot_last"], None),
-	# Parts that need nothing of what another boot has left.
+	# What needs nothing of what another boot has left, at once or by parts.
+	"apart": (["boot_network", "boot_lab", "boot_guest", "boot_thin"], None),
 	"network": (["boot_network"], None), "lab": (["boot_lab"], None), "guest": (["boot_guest"], None),
 	"thin": (["boot_thin"], None),
 }
