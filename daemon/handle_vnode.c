@@ -221,7 +221,7 @@ may_change(const struct vnode *vnode, json_t *spec, bool restart, struct vn_erro
 				    "allow_recreate");
 	else if (class == CHANGE_RESTART && vnode->observed == VNODE_RUNNING && !restart)
 		status = vn_fail_at(err, path, VN_E_STATE, "needs a restart of the running vnode: allow "
-				    "it with \"restart\": true, or halt it first");
+				    "it with \"restart\": true (vnodectl: --allow-restart), or halt it first");
 	json_decref(fields);
 	return status;
 }
