@@ -707,6 +707,25 @@ START_TEST(a_repeated_request_meets_its_job_whatever_has_become_of_its_object)
 }
 END_TEST
 
+/* What only a step can tell has a path into the document as well. */
+START_TEST(a_refusal_of_a_step_names_the_field_of_the_document)
+{
+	struct lab *lab = lab_new();
+	json_t *document = ring("ring", 3), *answer;
+	int id;
+
+	json_object_set_new(at(document, "vnodes", "n1"), "vcpus", json_integer(1024));
+	id = lab_send(lab, "topology.apply", "{sO sb}", "document", document, "wait", 1);
+	answer = lab_hear(lab, id);
+	ck_assert_str_eq(lab_word(answer), "limit");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(json_object_get(answer, "error"),
+		"data"), "path")), "/document/vnodes/n1/vcpus");
+	json_decref(answer);
+	json_decref(document);
+	lab_free(lab);
+}
+END_TEST
+
 /* As if the machine had been off for a minute. */
 static void
 age_jobs(const struct lab *lab)
@@ -859,6 +878,7 @@ main(void)
 		a_port_that_another_program_has_undoes_the_whole,
 		the_same_request_is_the_same_job,
 		a_repeated_request_meets_its_job_whatever_has_become_of_its_object,
+		a_refusal_of_a_step_names_the_field_of_the_document,
 		timeout_ms_undoes_the_whole,
 		timeout_ms_goes_on_counting_after_a_crash,
 		an_apply_holds_all_it_touches,
