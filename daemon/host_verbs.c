@@ -386,6 +386,25 @@ step_forget_networks(struct job *job, void *ctx, struct vn_error *err)
 	return STEP_DONE;
 }
 
+/* Nobody may be at work on what is about to go: a guest that is booting would be left without its network. */
+static bool
+lock_vnodes(struct job *job, struct vn_error *err)
+{
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
+		vn_autofree char *what = vn_format("vnode '%s'", vnode_title(vnode));
+
+		if (job_lock(job, &vnode->lock, what, err) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void *
+load_teardown(struct job *job, struct vn_error *err)
+{
+	return lock_vnodes(job, err) ? load(job, err) : NULL;
+}
+
 static const struct step boot_steps[] = {
 	{ "boot", ON_LOOP, 0, step_boot_all, NULL, STEP_TOLERANT },
 	{ 0 }
@@ -434,4 +453,4 @@ const struct verb verb_host_probe =
 const struct verb verb_host_boot = { "host.boot", 1, boot_steps, load, free_task, ended_all };
 const struct verb verb_host_halt = { "host.halt", 1, halt_steps, load, free_task, ended_all };
 const struct verb verb_host_teardown =
-	{ "host.teardown", 2, teardown_steps, load, free_task, ended_teardown };
+	{ "host.teardown", 2, teardown_steps, load_teardown, free_task, ended_teardown };

@@ -229,6 +229,27 @@ START_TEST(an_end_while_halting_is_a_halt)
 }
 END_TEST
 
+/* A guest that is on its way up would run on without a network. */
+START_TEST(a_teardown_is_refused_while_a_vnode_boots)
+{
+	struct lab *lab = lab_new();
+	json_t *data;
+
+	lab_do(lab, "vnode.create", "{ss sb}", "name", "a", "wait", 1);
+	world_hang(lab->world, "compute.start", 1);
+	lab_do(lab, "vnode.boot", "{ss}", "vnode", "a");
+	ck_assert(lab_await_hang(lab));
+	data = lab_error(lab, "busy", "host.teardown", "{sb}", "wait", 1);
+	ck_assert_int_gt(json_integer_value(json_object_get(data, "job")), 0);
+	lab_release(lab);
+	ck_assert_str_eq(lab_observed(lab, "a"), "running");
+	lab_do(lab, "host.teardown", "{sb}", "wait", 1);
+	ck_assert_str_eq(lab_observed(lab, "a"), "stopped");
+	json_decref(data);
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(host_halt_leaves_what_is_wanted_and_restarts_nothing)
 {
 	struct lab *lab = lab_new();
@@ -402,6 +423,7 @@ main(void)
 		a_destroy_before_the_restart_is_due_wins,
 		an_end_that_was_asked_for_is_a_halt,
 		an_end_while_halting_is_a_halt,
+		a_teardown_is_refused_while_a_vnode_boots,
 		host_halt_leaves_what_is_wanted_and_restarts_nothing,
 		an_end_while_a_job_holds_the_vnode_waits_for_it,
 		an_end_before_the_boot_is_over_is_noticed,

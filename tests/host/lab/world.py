@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from lab.client import Captured, Client, PATIENCE
+from lab.client import Captured, Client, PATIENCE, Refusal
 
 BASE = "/run/world"
 DEFAULTS = {"grace": "2s"}
@@ -157,11 +157,21 @@ class World:
 
 	def end(self):
 		self.reconnect()
-		self.client.change("host.teardown")
+		self.tear_down()
 		self.client.close()
 		self.daemon.stop()
 		left = difference(self.before, things())
 		assert not left, f"left behind: {left}"
+
+	def tear_down(self):
+		"""When what vnoded itself has begun (cleaning up after a guest) is over."""
+		while True:
+			try:
+				return self.client.change("host.teardown")
+			except Refusal as refusal:
+				if refusal.code != "busy":
+					raise
+				self.client.call("job.wait", job=refusal.job)
 
 	def reconnect(self):
 		"""A client of the daemon that runs now."""
