@@ -200,6 +200,22 @@ write_file(const char *folder, const char *name, const char *text, struct vn_err
 	return 0;
 }
 
+/* From the process's group up to the container's, named after the domain: any of them may be the frozen one. */
+void
+cgroup_thaw(pid_t pid)
+{
+	char folder[PATH_SIZE];
+	struct vn_error ignored;
+
+	if (find_in(pid, "freezer", folder, sizeof(folder)) < 0)
+		return;
+	while (strstr(folder, "vnoded")) {
+		write_file(folder, "freezer.state", "THAWED", &ignored);
+		*strrchr(folder, '/') = '\0';
+	}
+}
+
+
 static void
 print_limit(unsigned pids, char *ret, size_t size)
 {

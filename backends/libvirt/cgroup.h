@@ -27,6 +27,9 @@ int cgroup_limit_pids(pid_t init, pid_t guest, const char *domain, unsigned pids
 /* Version 2: lets the guest use the controllers in its own group, below the container's limits. */
 void cgroup_hand_down(pid_t init, pid_t controller);
 
+/* Thaws what someone has frozen (virsh suspend), so that it can be killed; version 2 kills what is frozen. */
+void cgroup_thaw(pid_t pid);
+
 /* Removes the group that cgroup_limit_pids made, if any; its processes must have ended. */
 void cgroup_remove(const char *domain);
 

@@ -42,6 +42,8 @@ stop_processes(const struct guest_id *id, struct vn_error *err)
 			       "of open files (LimitNOFILE), or try again", id->init);
 	signal_process(guest, SIGKILL);
 	signal_process(init, SIGKILL);
+	if (init >= 0)
+		cgroup_thaw(id->init);
 	if ((guest >= 0 && !process_await(guest, KILL_MS)) ||
 	    (init >= 0 && !process_await(init, KILL_MS)))
 		return vn_fail(err, VN_E_TIMEOUT,

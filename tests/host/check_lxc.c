@@ -208,6 +208,17 @@ START_TEST(a_guest_that_will_not_is_killed)
 }
 END_TEST
 
+START_TEST(a_frozen_guest_can_be_ended)
+{
+	struct lab_guest *guest = run(FOREVER);
+	vn_autofree char *freeze = vn_format("virsh -q -c lxc:///system suspend %s", guest->domain);
+
+	ck_assert_int_eq(lab_run(freeze), 0);
+	lab_stop(&lab, guest, 0);
+	ck_assert(!lab.compute->ops->is_alive(lab.compute, &guest->id));
+}
+END_TEST
+
 START_TEST(stop_of_what_is_not_there_succeeds)
 {
 	struct lab_guest *guest = lab_guest(&lab, FOREVER, false);
@@ -510,7 +521,7 @@ make_suite(void)
 	const TTest *const life[] = { start_of_a_running_guest_reports_it,
 		a_guest_starts_again_as_soon_as_it_has_ended, polite_stop_lets_the_guest_finish,
 		busybox_init_powers_off_when_asked, a_guest_that_will_not_is_killed,
-		stop_of_what_is_not_there_succeeds, what_is_no_namespace_is_refused,
+		a_frozen_guest_can_be_ended, stop_of_what_is_not_there_succeeds, what_is_no_namespace_is_refused,
 		a_root_without_init_is_refused, list_has_our_guests_only, limits_change_while_it_runs, NULL };
 	const TTest *const libvirtd[] = { libvirtd_restarts_under_running_guests,
 		guests_end_with_libvirtd_dead,
