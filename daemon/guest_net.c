@@ -128,7 +128,9 @@ print_ifupdown(const struct interfaces *all, struct vn_arena *arena)
 			mtu_of(port));
 		for (size_t k = 0; k < port->n_addresses; k++) {
 			vn_cidr_print(&port->addresses[k], address);
-			fprintf(out, "\tup ip addr replace %s dev %s\n", address, port->ifname);
+			fprintf(out, "\tup ip addr replace %s%s dev %s\n", address,
+				port->addresses[k].family == AF_INET && port->addresses[k].prefix < 31 ? " brd +"
+				: "", port->ifname);
 		}
 		each_route(all, port, put_up_route, out);
 	}

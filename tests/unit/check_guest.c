@@ -116,12 +116,12 @@ START_TEST(a_guests_tools_are_told_what_is_set)
 			 "{'to':'fd09::/64','via':'fd01::9'}]"));
 	check_holds(lab, "alice", "/etc/network/interfaces", "source /etc/network/interfaces.d/*\n");
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded", "auto eth0\niface eth0 inet manual\n"
-		    "\tmtu 1500\n\tup ip addr replace 198.18.0.2/16 dev eth0\n");
+		    "\tmtu 1500\n\tup ip addr replace 198.18.0.2/16 brd + dev eth0\n");
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded",
 		    "\tup ip route replace default via 198.18.0.1 dev eth0\n\tup ip -6 route replace default "
 		    "via fd");
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded", "iface eth1 inet manual\n\tmtu 1500\n"
-		    "\tup ip addr replace 10.1.0.1/24 dev eth1\n\tup ip addr replace fd01::1/64 dev eth1\n"
+		    "\tup ip addr replace 10.1.0.1/24 brd + dev eth1\n\tup ip addr replace fd01::1/64 dev eth1\n"
 		    "\tup ip route replace 10.9.0.0/16 via 10.1.0.2 dev eth1 metric 7\n"
 		    "\tup ip -6 route replace fd09::/64 via fd01::9 dev eth1\n");
 	text = file(lab, "alice", "/etc/network/interfaces.d/vnoded");

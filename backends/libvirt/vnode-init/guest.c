@@ -12,6 +12,7 @@
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,18 +33,25 @@ fail(int link, const char *what)
 	_exit(127);
 }
 
-/* Without a user namespace root keeps what libvirt would leave it, less what reaches the machine. */
+/*
+ * Without a user namespace root keeps what libvirt would leave it, less what reaches the machine.
+ *
+ * With one all capabilities are harmless, but the first three also mean nothing: they count in the machine's
+ * user namespace only. Having them misleads: systemd mounts debugfs, sets the clock and loads modules where it
+ * has them, and calls itself degraded when that fails.
+ */
 static void
-drop_dangerous(int link)
+drop_capabilities(int link, bool privileged)
 {
-	static const int dangerous[] = {
-		CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_MKNOD, CAP_SYSLOG, CAP_MAC_ADMIN,
-		CAP_MAC_OVERRIDE, CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_WAKE_ALARM,
-		CAP_BLOCK_SUSPEND, CAP_BPF, CAP_PERFMON, CAP_SYS_PACCT,
+	static const int unwanted[] = {
+		CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME,
+		CAP_MKNOD, CAP_SYSLOG, CAP_MAC_ADMIN, CAP_MAC_OVERRIDE, CAP_AUDIT_CONTROL, CAP_AUDIT_READ,
+		CAP_WAKE_ALARM, CAP_BLOCK_SUSPEND, CAP_BPF, CAP_PERFMON, CAP_SYS_PACCT,
 	};
+	size_t count = privileged ? sizeof(unwanted) / sizeof(*unwanted) : 3;
 
-	for (size_t i = 0; i < sizeof(dangerous) / sizeof(*dangerous); i++)
-		if (prctl(PR_CAPBSET_DROP, dangerous[i], 0, 0, 0) < 0 && errno != EINVAL)
+	for (size_t i = 0; i < count; i++)
+		if (prctl(PR_CAPBSET_DROP, unwanted[i], 0, 0, 0) < 0 && errno != EINVAL)
 			fail(link, "drop capabilities");
 }
 
@@ -118,8 +126,7 @@ execute(const struct init *init)
 	/* Only now: vnoded may have moved us to a cgroup of its own making. */
 	if (unshare(CLONE_NEWCGROUP) < 0 || mounts_cgroup(init) < 0)
 		fail(init->link, "make the guest's cgroup namespace");
-	if (init->setup.flags & WIRE_PRIVILEGED)
-		drop_dangerous(init->link);
+	drop_capabilities(init->link, init->setup.flags & WIRE_PRIVILEGED);
 	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);

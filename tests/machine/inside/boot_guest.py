@@ -1,5 +1,6 @@
 """A Debian with systemd and sshd as a vnode: boots whole in its user namespace and cgroup, is reached by ssh, obeys."""
 import json
+import subprocess
 
 from lab.client import PATIENCE
 from lab.world import inits_of, run
@@ -23,6 +24,11 @@ WantedBy=multi-user.target
 
 def ssh(*words, options=(), port=2222):
 	return run(*SSH, "-p", str(port), *options, "root@127.0.0.1", *words).strip()
+
+
+def leave(*words):
+	"""The machine may be gone before ssh is."""
+	subprocess.run([*SSH, "root@127.0.0.1", *words], capture_output=True, stdin=subprocess.DEVNULL)
 
 
 def example():
@@ -86,8 +92,7 @@ def case_knows_what_it_was_told(m):
 	assert ssh("hostname", "-f") == "deb.lab.example"
 	assert ssh("ping", "-c", "1", "-W", "10", "peer")
 	identity = ssh("cat", "/etc/machine-id")
-	assert len(identity) == 32 and ssh("busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer",
-					   "GetMachineId").split()[1] == f'"{identity}"'
+	assert len(identity) == 32 and ssh("dbus-uuidgen", "--get") == identity
 
 
 def case_keeps_its_network_whatever_its_tools_do(m):
@@ -131,7 +136,7 @@ def case_reboots_from_inside(m):
 	c = m.client()
 	before = inits_of(c, ["deb"])
 	c.subscribe(types=["vnode.exit", "vnode.state"])
-	ssh("systemctl", "--no-block", "reboot")
+	leave("systemctl", "--no-block", "reboot")
 	assert c.event("vnode.exit", vnode="deb", patience=4 * PATIENCE)["data"]["cause"] == "reboot"
 	c.event("vnode.state", vnode="deb", to="running")
 	wait_until_up(m)
@@ -145,7 +150,7 @@ def case_reboots_from_inside(m):
 def case_powers_off_from_inside(m):
 	c = m.client()
 	c.subscribe(types=["vnode.exit"])
-	ssh("systemctl", "--no-block", "poweroff")
+	leave("systemctl", "--no-block", "poweroff")
 	assert c.event("vnode.exit", vnode="deb", patience=4 * PATIENCE)["data"]["cause"] == "poweroff"
 	c.call("vnode.wait", vnode="deb", observed=["stopped"])
 
