@@ -251,12 +251,13 @@ count_mounted(struct job *job, struct vnode *vnode)
 	count_refused(job, vnode, &err);
 }
 
+/* Whether a child of this job is at work on it, or a job of others. */
 static bool
-has_child(struct job *job, const struct vnode *vnode)
+is_held(const struct job *job, const struct vnode *vnode, bool by_child)
 {
-	struct job *holder = job_find(job->daemon, vnode->lock.holder);
+	const struct job *holder = job_find(job->daemon, vnode->lock.holder);
 
-	return holder && holder->parent == job->id;
+	return holder && holder != job && (holder->parent == job->id) == by_child;
 }
 
 /* In a step's first turn: vnodes may come and go between two turns. */
@@ -281,7 +282,7 @@ boot_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
 	struct vnode *vnode = vnode_by_vmid(job->daemon, task->vmids[item]);
 
 	(void)err;
-	if (!vnode || vnode->wanted != VNODE_RUNNING || has_child(job, vnode))
+	if (!vnode || vnode->wanted != VNODE_RUNNING || is_held(job, vnode, true))
 		return 0;
 	if (verb_action(VERB_BOOT, vnode->observed) == VERB_RUN)
 		begin_child(job, vnode, &verb_vnode_boot, vnode_job_params(vnode));
@@ -316,7 +317,7 @@ grace_within(struct job *job, int64_t budget_ms)
 	return rounds ? budget_ms / 2 / rounds : budget_ms / 2;
 }
 
-/* A job_item_fn. */
+/* A job_item_fn. What somebody else is at work on comes after that. */
 static int
 halt_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
 {
@@ -326,7 +327,8 @@ halt_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
 	json_t *params;
 
 	(void)err;
-	if (!vnode || has_child(job, vnode) || verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
+	if (!vnode || is_held(job, vnode, true) || is_held(job, vnode, false) ||
+	    verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
 		return 0;
 	grace_ns = vnode->spec.grace_ns ? vnode->spec.grace_ns : job->daemon->config.grace_ns;
 	params = vnode_job_params(vnode);
@@ -348,6 +350,46 @@ step_halt_all(struct job *job, void *ctx, struct vn_error *err)
 		task->limit_ms = grace_within(job, budget_ms);
 	}
 	return job_each(job, task->n_vmids, halt_vnode, task, err);
+}
+
+struct others {				/* jobs of others that are waited for */
+	struct daemon *daemon;
+	uint64_t ticket;
+	unsigned left;
+};
+
+static void
+on_other_end(void *arg, struct job *ended)
+{
+	struct others *others = arg;
+
+	if (--others->left > 0)
+		return;
+	if (ended)
+		job_resume(others->daemon, others->ticket, NULL);
+	free(others);
+}
+
+/* What somebody boots, changes or halts just now is halted after that. */
+static enum verdict
+step_await_others(struct job *job, void *ctx, struct vn_error *err)
+{
+	struct others *others = vn_alloc(sizeof(*others));
+
+	(void)ctx;
+	(void)err;
+	others->daemon = job->daemon;
+	others->ticket = job_ticket(job);
+	vn_list_each(struct vnode, vnode, &job->daemon->model->vnodes, link) {
+		if (!is_held(job, vnode, false))
+			continue;
+		job_watch(job_find(job->daemon, vnode->lock.holder), on_other_end, others);
+		others->left++;
+	}
+	if (others->left)
+		return STEP_WAIT;
+	free(others);
+	return STEP_DONE;
 }
 
 static enum verdict
@@ -411,7 +453,9 @@ static const struct step boot_steps[] = {
 };
 
 static const struct step halt_steps[] = {
-	{ "halt", ON_LOOP, 0, step_halt_all, NULL, STEP_TOLERANT },
+	{ "halt",         ON_LOOP, 0, step_halt_all,     NULL, STEP_TOLERANT },
+	{ "await_others", ON_LOOP, 0, step_await_others, NULL },
+	{ "halt_others",  ON_LOOP, 0, step_halt_all,     NULL, STEP_TOLERANT },
 	{ 0 }
 };
 
