@@ -361,8 +361,8 @@ ended(struct job *job, void *ctx)
 		return;
 	why = job->children_failed ? &job->child_err : &repair->host_err;
 	if (why->code != VN_OK)
-		vn_fail(&job->err, why->code, "%zu differences are left; the first that could not be "
-			"mended: %s", repair->n_left, why->text);
+		vn_fail(&job->err, why->code, "%zu difference%s left; the first that could not be "
+			"mended: %s", repair->n_left, repair->n_left == 1 ? " is" : "s are", why->text);
 }
 
 const struct verb verb_host_repair =

@@ -62,7 +62,8 @@ message_parse(const char *line, size_t length, json_t **ret, struct vn_error *er
 	value = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!value)
 		return vn_fail(err, VN_E_PARSE, "not valid JSON at byte %d: %s", error.position,
-			       error.text);
+			       json_error_code(&error) == json_error_null_character
+			       ? "\\u0000 has no place in a text here" : error.text);
 	*ret = value;
 	return 0;
 }

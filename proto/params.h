@@ -7,7 +7,7 @@
 struct change_params {
 	bool wait;			/* answer when the job has ended */
 	int64_t timeout_ms;		/* 0 = none */
-	const char *request_id;		/* 1 to 64 characters; NULL: none */
+	const char *request_id;		/* 1 to 64 bytes; NULL: none */
 };
 
 struct no_params {

@@ -57,10 +57,10 @@ decode_string(struct decoder *d, const struct field *field, json_t *value, const
 	}
 	if (field->kind == FIELD_STRING &&
 	    check_count(d, field, json_string_length(value), field->max ? field->max : STRING_MAX,
-			"characters") < 0)
+			"bytes") < 0)
 		return -1;
 	if (field->kind != FIELD_STRING && json_string_length(value) > STRING_MAX)
-		return vn_fail(d->err, VN_E_INVALID, "expected at most %d characters, got %zu",
+		return vn_fail(d->err, VN_E_INVALID, "expected at most %d bytes, got %zu",
 			       STRING_MAX, json_string_length(value));
 	if (field->form && field->form->check(json_string_value(value), d->err) < 0)
 		return -1;

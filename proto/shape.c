@@ -25,8 +25,8 @@ const struct field doc_shape_fields[] = {
 	  AT(reorder) },
 	{ "reorder_correlation", "how much that depends on the packet before", FIELD_PROBABILITY, 0,
 	  AT(reorder_correlation) },
-	{ "limit", "bytes that may wait; derived from rate and delay unless given", FIELD_SIZE, 0,
-	  AT(limit_bytes), 1, 1 << 30 },
+	{ "limit", "bytes that may wait, a full frame at least; derived from rate and delay unless given", FIELD_SIZE, 0,
+	  AT(limit_bytes), 1514, 1 << 30 },
 	{ "limit_packets", "packets that may wait", FIELD_INT, 0, AT(limit_packets), 1, 1000000 },
 	{ 0 }
 };
