@@ -21,8 +21,9 @@ import time
 PATIENCE = 1800			# seconds without a word after which a machine hangs: a net, no measure
 
 # Each name is a boot; inside/machine.py knows what it tries.
-BOOTS = ["first", "again", "cut-middle", "cut-committed", "cut-answered", "last"]	# and, when asked for, cut-early
+BOOTS = ["first", "again", "cut-middle", "cut-committed", "cut-answered", "last"]
 APART = ["apart"]
+# And only when asked for: cut-early, the parts of "apart", and "accuracy", which leaves FOLDER/accuracy.md.
 
 
 class Machine:
@@ -30,7 +31,7 @@ class Machine:
 		def path(name):
 			return os.path.join(folder, name)
 
-		self.boot, self.log = boot, path(f"{boot}.log")
+		self.folder, self.boot, self.log, self.kept = folder, boot, path(f"{boot}.log"), set()
 		self.process = subprocess.Popen(["qemu-system-x86_64",
 			"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048", "-no-reboot",
 			"-display", "none", "-monitor", "none", "-nic", "none", "-device", "virtio-rng-pci",
@@ -54,6 +55,12 @@ class Machine:
 		line, self.data = self.data.split(b"\n", 1)
 		return line.decode(errors="replace").rstrip("\r")
 
+	def keep(self, name, line=""):
+		"""A line of a file that the tests have made."""
+		with open(os.path.join(self.folder, name), "a" if name in self.kept else "w") as file:
+			file.write(line + "\n")
+		self.kept.add(name)
+
 	def cut_power(self):
 		self.process.kill()
 		self.process.wait()
@@ -67,6 +74,9 @@ def follow(machine):
 			word = line.split(" ", 1)[0]
 			if word in counts:
 				counts[word] += 1
+			if word == "keep":
+				machine.keep(*line.split(" ", 2)[1:])
+				continue
 			if line in ("cut", "end"):
 				is_complete = True
 			if line == "cut":

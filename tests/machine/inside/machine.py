@@ -32,7 +32,7 @@ BOOTS = {
 	# What needs nothing of what another boot has left, at once or by parts.
 	"apart": (["boot_network", "boot_lab", "boot_guest", "boot_thin"], None),
 	"network": (["boot_network"], None), "lab": (["boot_lab"], None), "guest": (["boot_guest"], None),
-	"thin": (["boot_thin"], None),
+	"thin": (["boot_thin"], None), "accuracy": (["boot_accuracy"], None),
 }
 
 
