@@ -329,6 +329,7 @@ struct route_spec {
 	uint32_t metric;		/* 0 = the kernel's */
 };
 #define PORT_ANY (~0u)
+#define ROUTE_PROTOCOL 86		/* by which routes of vnodes are known; free in the kernel's list and in iproute2's */
 
 struct forward_spec {
 	int64_t vmid;

@@ -5,6 +5,7 @@
  */
 #include "daemon/guest_net.h"
 
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,8 +25,7 @@ struct interfaces {
 	struct vn_cidr gateway[2];	/* of the control network; family 0: none */
 };
 
-typedef void route_fn(FILE *out, const char *ifname, const struct vn_cidr *to, const struct vn_cidr *via,
-		      uint32_t metric);
+typedef void route_fn(FILE *out, const char *ifname, const struct route_spec *route, unsigned protocol);
 
 static const struct port_spec *
 port_at(const struct task *task, size_t i)
@@ -44,7 +44,10 @@ reaches(const struct port_spec *port, const struct vn_cidr *via)
 	return false;
 }
 
-/* The routes that lead through this port: those of the document, and the control network's default. */
+/*
+ * The routes that lead through this port: those of the document, and the control network's default. With the
+ * protocol that they have already: another would be a second route beside it, or no longer known as ours.
+ */
 static void
 each_route(const struct interfaces *all, const struct port_spec *port, route_fn *fn, FILE *out)
 {
@@ -54,7 +57,7 @@ each_route(const struct interfaces *all, const struct port_spec *port, route_fn 
 		struct vn_cidr any = { .family = all->gateway[i].family };
 
 		if (any.family)
-			fn(out, port->ifname, &any, &all->gateway[i], 0);
+			fn(out, port->ifname, &(struct route_spec){ .to = any, .via = all->gateway[i] }, RTPROT_STATIC);
 	}
 	for (size_t i = 0; i < task->n_routes; i++) {
 		const struct route_spec *route = &task->routes[i];
@@ -64,7 +67,7 @@ each_route(const struct interfaces *all, const struct port_spec *port, route_fn 
 			if (reaches(port_at(task, k), &route->via))
 				first = port_at(task, k);
 		if (first == port)
-			fn(out, port->ifname, &route->to, &route->via, route->metric);
+			fn(out, port->ifname, route, ROUTE_PROTOCOL);
 	}
 }
 
@@ -99,16 +102,17 @@ begin_text(char **text, size_t *size)
 /* ---- ifupdown ---- */
 
 static void
-put_up_route(FILE *out, const char *ifname, const struct vn_cidr *to, const struct vn_cidr *via, uint32_t metric)
+put_up_route(FILE *out, const char *ifname, const struct route_spec *route, unsigned protocol)
 {
 	char network[VN_CIDR_TEXT], next[INET6_ADDRSTRLEN];
 
-	vn_cidr_print(to, network);
-	vn_cidr_print_address(via, next);
-	fprintf(out, "\tup ip %sroute replace %s via %s dev %s", to->family == AF_INET6 ? "-6 " : "",
-		to->prefix ? network : "default", next, ifname);
-	if (metric)
-		fprintf(out, " metric %u", metric);
+	vn_cidr_print(&route->to, network);
+	vn_cidr_print_address(&route->via, next);
+	fprintf(out, "\tup ip %sroute replace %s via %s dev %s", route->to.family == AF_INET6 ? "-6 " : "",
+		route->to.prefix ? network : "default", next, ifname);
+	if (route->metric)
+		fprintf(out, " metric %u", route->metric);
+	fprintf(out, " proto %u", protocol);
 	fputc('\n', out);
 }
 
@@ -140,17 +144,18 @@ print_ifupdown(const struct interfaces *all, struct vn_arena *arena)
 /* ---- systemd-networkd ---- */
 
 static void
-put_route_section(FILE *out, const char *ifname, const struct vn_cidr *to, const struct vn_cidr *via,
-		  uint32_t metric)
+put_route_section(FILE *out, const char *ifname, const struct route_spec *route, unsigned protocol)
 {
 	char network[VN_CIDR_TEXT], next[INET6_ADDRSTRLEN];
 
 	(void)ifname;
-	vn_cidr_print(to, network);
-	vn_cidr_print_address(via, next);
+	vn_cidr_print(&route->to, network);
+	vn_cidr_print_address(&route->via, next);
 	fprintf(out, "\n[Route]\nDestination=%s\nGateway=%s\n", network, next);
-	if (metric)
-		fprintf(out, "Metric=%u\n", metric);
+	if (route->metric)
+		fprintf(out, "Metric=%u\n", route->metric);
+	if (protocol != RTPROT_STATIC)
+		fprintf(out, "Protocol=%u\n", protocol);
 }
 
 static const char *
@@ -175,17 +180,17 @@ print_networkd(const struct interfaces *all, const struct port_spec *port, struc
 /* ---- netplan ---- */
 
 static void
-put_yaml_route(FILE *out, const char *ifname, const struct vn_cidr *to, const struct vn_cidr *via,
-	       uint32_t metric)
+put_yaml_route(FILE *out, const char *ifname, const struct route_spec *route, unsigned protocol)
 {
 	char network[VN_CIDR_TEXT], next[INET6_ADDRSTRLEN];
 
 	(void)ifname;
-	vn_cidr_print(to, network);
-	vn_cidr_print_address(via, next);
+	(void)protocol;		/* netplan has no word for it */
+	vn_cidr_print(&route->to, network);
+	vn_cidr_print_address(&route->via, next);
 	fprintf(out, "        - {to: \"%s\", via: \"%s\"", network, next);
-	if (metric)
-		fprintf(out, ", metric: %u", metric);
+	if (route->metric)
+		fprintf(out, ", metric: %u", route->metric);
 	fputs("}\n", out);
 }
 

@@ -19,7 +19,6 @@
 #include "backends/netlink/namespace.h"
 #include "backends/netlink/port.h"
 
-#define PROTOCOL 86			/* free in the kernel's list and in iproute2's */
 #define METRIC6 1024			/* what the kernel makes of 0 for IPv6 */
 
 static size_t
@@ -47,7 +46,7 @@ on_route(void *arg, size_t at, struct nlmsghdr *reply)
 	(void)at;
 	row.is_default = header->rtm_protocol == RTPROT_STATIC && header->rtm_dst_len == 0;
 	if (reply->nlmsg_type != RTM_NEWROUTE || header->rtm_table != RT_TABLE_MAIN ||
-	    (header->rtm_protocol != PROTOCOL && !row.is_default) ||
+	    (header->rtm_protocol != ROUTE_PROTOCOL && !row.is_default) ||
 	    nlmsg_parse(reply, sizeof(*header), attrs, RTA_MAX, NULL) < 0)
 		return;
 	take_address(attrs[RTA_DST], header->rtm_family, &row.to);
@@ -88,7 +87,7 @@ static void
 append_route(struct batch *batch, int type, const struct route_row *row)
 {
 	struct rtmsg header = { .rtm_family = (uint8_t)row->to.family, .rtm_table = RT_TABLE_MAIN,
-				.rtm_protocol = PROTOCOL, .rtm_type = RTN_UNICAST,
+				.rtm_protocol = ROUTE_PROTOCOL, .rtm_type = RTN_UNICAST,
 				.rtm_dst_len = row->to.prefix, .rtm_scope = row->via.family
 				? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK };
 	bool is_new = type == RTM_NEWROUTE;

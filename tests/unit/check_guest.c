@@ -118,20 +118,20 @@ START_TEST(a_guests_tools_are_told_what_is_set)
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded", "auto eth0\niface eth0 inet manual\n"
 		    "\tmtu 1500\n\tup ip addr replace 198.18.0.2/16 brd + dev eth0\n");
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded",
-		    "\tup ip route replace default via 198.18.0.1 dev eth0\n\tup ip -6 route replace default "
+		    "\tup ip route replace default via 198.18.0.1 dev eth0 proto 4\n\tup ip -6 route replace default "
 		    "via fd");
 	check_holds(lab, "alice", "/etc/network/interfaces.d/vnoded", "iface eth1 inet manual\n\tmtu 1500\n"
 		    "\tup ip addr replace 10.1.0.1/24 brd + dev eth1\n\tup ip addr replace fd01::1/64 dev eth1\n"
-		    "\tup ip route replace 10.9.0.0/16 via 10.1.0.2 dev eth1 metric 7\n"
-		    "\tup ip -6 route replace fd09::/64 via fd01::9 dev eth1\n");
+		    "\tup ip route replace 10.9.0.0/16 via 10.1.0.2 dev eth1 metric 7 proto 86\n"
+		    "\tup ip -6 route replace fd09::/64 via fd01::9 dev eth1 proto 86\n");
 	text = file(lab, "alice", "/etc/network/interfaces.d/vnoded");
 	ck_assert_msg(!strstr(text, "eth2"), "an interface without addresses is the guest's: %s", text);
 	check_holds(lab, "alice", "/etc/systemd/network/05-vnoded-eth1.network", "[Match]\nName=eth1\n"
 		    "MACAddress=02:");
 	check_holds(lab, "alice", "/etc/systemd/network/05-vnoded-eth1.network",
 		    "KeepConfiguration=yes\nAddress=10.1.0.1/24\nAddress=fd01::1/64\n\n[Route]\n"
-		    "Destination=10.9.0.0/16\nGateway=10.1.0.2\nMetric=7\n\n[Route]\n"
-		    "Destination=fd09::/64\nGateway=fd01::9\n");
+		    "Destination=10.9.0.0/16\nGateway=10.1.0.2\nMetric=7\nProtocol=86\n\n[Route]\n"
+		    "Destination=fd09::/64\nGateway=fd01::9\nProtocol=86\n");
 	check_file(lab, "alice", "/etc/systemd/network/05-vnoded-eth2.network", NULL);
 	check_holds(lab, "alice", "/etc/netplan/99-vnoded.yaml", "    eth1:\n      match: {macaddress: \"02:");
 	check_holds(lab, "alice", "/etc/netplan/99-vnoded.yaml", "      addresses:\n        - \"10.1.0.1/24\"\n"
