@@ -9,7 +9,8 @@ from machine import add_image, load, show, vnodectl
 EXAMPLE = "/opt/machine/examples/debian.json"
 KNOWN_HOSTS = "/run/known_hosts"
 SSH = ["ssh", "-i", "/opt/machine/key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-       "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", "LogLevel=ERROR"]
+       "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", "LogLevel=ERROR",
+       "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6"]	# the other end may be gone without a word
 
 # Tells whether it was ended in order.
 UNIT = """[Service]
