@@ -40,7 +40,7 @@ struct watch *loop_add_signal(struct loop *loop, int signal, watch_fn *fn, void 
 /* The machine's monotonic clock, whatever a test holds: for slices of time. */
 uint64_t loop_monotonic_ns(void);
 /* For how long a callback with much to do may go on before others have their turn. */
-#define LOOP_SLICE_NS 1000000u
+#define LOOP_SLICE_NS 250000u
 
 /* Milliseconds of the loop's clock; only differences mean anything. */
 uint64_t loop_now_ms(const struct loop *loop);

@@ -173,6 +173,7 @@ run_thread(void *arg)
 	struct work *work;
 	bool counts = true;
 
+	thread_stand_back();
 	pthread_mutex_lock(&pool->lock);
 	while (counts && (work = await_work(lane)))
 		counts = run_work(lane, work);

@@ -4,6 +4,7 @@
  */
 #include "daemon/thread.h"
 
+#include <sched.h>
 #include <signal.h>
 
 bool
@@ -24,4 +25,13 @@ thread_start(pthread_t *ret, const char *name, void *(*fn)(void *arg), void *arg
 		return false;
 	pthread_setname_np(*ret, name);
 	return true;
+}
+
+void
+thread_stand_back(void)
+{
+	struct sched_param none = { 0 };
+
+	/* Where it is refused all goes on, only less smoothly. */
+	sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none);
 }
