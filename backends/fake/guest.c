@@ -15,7 +15,7 @@ struct exit_message {
 struct guest *
 guest_by_id(struct world *world, const struct guest_id *id)
 {
-	vn_list_each(struct guest, guest, &world->guests, link)
+	vn_list_each_back(struct guest, guest, &world->guests, link)
 		if (guest->is_running && guest->id.init == id->init &&
 		    guest->id.init_start == id->init_start)
 			return guest;

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
+/* The newest first: that is what is mostly at work. */
 #define FIND(type, list, member, test)                                                             \
 	do {                                                                                       \
-		vn_list_each(type, it, list, member)                                               \
+		vn_list_each_back(type, it, list, member)                                          \
 			if (test)                                                                  \
 				return it;                                                         \
 		return NULL;                                                                       \

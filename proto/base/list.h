@@ -57,6 +57,11 @@ vn_list_splice(struct vn_list *to, struct vn_list *from)
 	for (type *i = vn_container_of((list)->next, type, member); &i->member != (list);          \
 	     i = vn_container_of(i->member.next, type, member))
 
+/* The same, the last first. */
+#define vn_list_each_back(type, i, list, member)                                                   \
+	for (type *i = vn_container_of((list)->prev, type, member); &i->member != (list);          \
+	     i = vn_container_of(i->member.prev, type, member))
+
 /* The same where the body may remove or free `i`. */
 #define vn_list_each_safe(type, i, list, member)                                                   \
 	for (type *i = vn_container_of((list)->next, type, member),                                \
