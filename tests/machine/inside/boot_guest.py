@@ -29,7 +29,7 @@ def ssh(*words, options=(), port=2222):
 
 def leave(*words):
 	"""The machine may be gone before ssh is."""
-	subprocess.run([*SSH, "root@127.0.0.1", *words], capture_output=True, stdin=subprocess.DEVNULL)
+	subprocess.run([*SSH, "-p", "2222", "root@127.0.0.1", *words], capture_output=True, stdin=subprocess.DEVNULL)
 
 
 def example():
