@@ -86,7 +86,7 @@ def case_files_are_as_the_guest_is_to_see_them(build):
 			assert line.split() == [address, f"{name}.lab.example", name], line
 		assert c.output("alice", "cat /var/emulab/boot/vmname /var/emulab/boot/controlif").split() == ["alice", "eth0"]
 		assert "dhcp" not in c.output("alice", "cat /etc/network/interfaces")
-		assert "ip addr replace 10.1.0.1/24 dev eth1" in c.output("alice", "cat /etc/network/interfaces.d/vnoded")
+		assert "ip addr replace 10.1.0.1/24 brd + dev eth1" in c.output("alice", "cat /etc/network/interfaces.d/vnoded")
 		assert not c.output("alice", "ls /etc/netplan /etc/systemd 2>/dev/null; true"), "written for tools that are not there"
 		assert not c.output("alice", "ls /etc/ssh/ssh_host_rsa_key 2>/dev/null; true"), "the image's key is still there"
 		keys = {name: c.call("vnode.get", vnode=name)["host_keys"] for name in ("alice", "bob_2")}
@@ -154,7 +154,7 @@ def case_files_are_refused_where_the_image_says_no(build):
 				({"files": [{"path": "/ok", "content": "x"}, {"path": "/etc", "content": "x"}]}, "/files/1", "a folder"),
 				({"timezone": "Europe/Atlantis"}, "/timezone", "has no file")):
 			refusal = c.refused("topology.apply", document=document(**fields), wait=True)
-			assert refusal.code == "invalid" and refusal.path == path and words in refusal.text, refusal
+			assert refusal.code == "invalid" and refusal.path == f"/document/vnodes/alice{path}" and words in refusal.text, refusal
 			assert c.call("vnode.get", vnode="alice")["observed"] == "running"
 			assert c.output("alice", "cat /etc/issue") == good
 		bad = copy.deepcopy(document())
