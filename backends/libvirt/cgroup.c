@@ -215,7 +215,6 @@ cgroup_thaw(pid_t pid)
 	}
 }
 
-
 static void
 print_limit(unsigned pids, char *ret, size_t size)
 {

@@ -108,9 +108,10 @@ class Chain(threading.Thread):
 				return
 			begin = time.monotonic()
 			print(f"machine: boot '{boot}'", flush=True)
+			self.failed += 1		# until it is over: whatever ends this thread is no success
 			self.machine = Machine(self.folder, self.disk, boot)
 			good, bad = follow(self.machine)
-			self.passed, self.failed = self.passed + good, self.failed + bad
+			self.passed, self.failed = self.passed + good, self.failed - 1 + bad
 			print(f"machine: boot '{boot}': {good} passed, {bad} bad, {time.monotonic() - begin:.0f} s", flush=True)
 
 	def end(self):
