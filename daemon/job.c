@@ -240,6 +240,10 @@ advance(struct job *job)
 		if (!job->is_halfway)
 			job->began_ms = loop_now_ms(job->daemon->loop);
 		job->is_halfway = false;
+		if (job->state == JOB_RUNNING && step->is_needed && !step->is_needed(job->ctx)) {
+			settle(job, STEP_DONE, NULL);
+			continue;
+		}
 		current_timing(job)->state = TIMING_RUNNING;
 		if (step->place == ON_WORKER) {
 			job_step_submit(job, step, fn);

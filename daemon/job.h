@@ -36,6 +36,8 @@ struct step {			/* the end of a table has no name */
 	enum pool_lane lane;
 	step_fn *run, *undo;	/* undo: NULL where there is nothing to undo */
 	unsigned flags;
+	/* Asked on the loop before `run`: false, and the step is done without a commit and a worker. NULL: always. */
+	bool (*is_needed)(const void *ctx);
 };
 
 struct verb {

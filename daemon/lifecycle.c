@@ -14,33 +14,33 @@
 #include "daemon/sources.h"
 #include "daemon/steps.h"
 
-/* name, place, lane, run, undo, flags */
+/* name, place, lane, run, undo, flags, is_needed */
 #define NETWORK_STEPS \
-	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config }, \
-	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, undo_network },  \
-	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL },          \
+	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config, 0, needs_pre_config }, \
+	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, undo_network, 0, needs_control_network }, \
+	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL, 0, needs_exp_network }, \
 	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL }
 #define BOOT_STEPS \
-	{ "begin_boot",                 ON_LOOP,   0,            step_begin_boot,      NULL },          \
-	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config }, \
-	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, NULL },          \
-	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL },          \
-	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL },          \
-	{ "forward_ports",              ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports }, \
-	{ "boot",                       ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot },     \
+	{ "begin_boot",                 ON_LOOP,   0,            step_begin_boot,      NULL }, \
+	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config, 0, needs_pre_config }, \
+	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, NULL, 0, needs_control_network }, \
+	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL, 0, needs_exp_network }, \
+	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL }, \
+	{ "forward_ports",              ON_WORKER, LANE_NET,     step_forward_ports,   undo_forward_ports, 0, needs_forwards }, \
+	{ "boot",                       ON_WORKER, LANE_COMPUTE, step_boot,            undo_boot, 0, needs_boot }, \
 	{ "post_config",                ON_LOOP,   0,            step_post_config,     undo_post_config }
 #define HALT_STEPS(flags) \
-	{ "begin_halt",                 ON_LOOP,   0,            step_begin_halt,      NULL },          \
-	{ "halt",                       ON_WORKER, LANE_HALT,    step_halt,            NULL, flags },   \
-	{ "unforward_ports",            ON_WORKER, LANE_NET,     step_unforward,       NULL },          \
-	{ "unmount",                    ON_WORKER, LANE_DISK,    step_unmount,         NULL }
+	{ "begin_halt",                 ON_LOOP,   0,            step_begin_halt,      NULL }, \
+	{ "halt",                       ON_WORKER, LANE_HALT,    step_halt,            NULL, flags, needs_halt }, \
+	{ "unforward_ports",            ON_WORKER, LANE_NET,     step_unforward,       NULL, 0, needs_unforward }, \
+	{ "unmount",                    ON_WORKER, LANE_DISK,    step_unmount,         NULL, 0, needs_halt }
 
 static const struct step create_steps[] = {
 	{ "image",                      ON_LOOP,   0,            step_image,           NULL },
 	{ "resolve",                    ON_LOOP,   0,            step_resolve,         undo_resolve },
 	{ "config_resources",           ON_LOOP,   0,            step_resources,       NULL },
 	{ "create",                     ON_WORKER, LANE_DISK,    step_create,          undo_create },
-	{ "create_disks",               ON_WORKER, LANE_DISK,    step_extras,          NULL },
+	{ "create_disks",               ON_WORKER, LANE_DISK,    step_extras,          NULL, 0, needs_extras },
 	NETWORK_STEPS,
 	{ "config_devices",             ON_WORKER, LANE_DISK,    step_devices,         undo_devices },
 	{ 0 }

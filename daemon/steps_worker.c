@@ -1,6 +1,7 @@
 /*
  * Steps that block: each calls one backend and happens wholly or not at all. They run on a worker and
- * see only their task; a step that a job does not need says STEP_DONE at once.
+ * see only their task. What a job does not need is asked on the loop before (needs_*), and by the step itself,
+ * since undoing a halt runs the steps of a boot without a table.
  */
 #include "daemon/steps.h"
 
@@ -44,6 +45,14 @@ undo_create(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->disk->ops->destroy(task->disk, &task->disk_spec, err));
 }
 
+bool
+needs_extras(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->disk_spec.n_extras > 0;
+}
+
 /* What fails or is taken back goes with the disk itself. */
 enum verdict
 step_extras(struct job *job, void *ctx, struct vn_error *err)
@@ -51,9 +60,17 @@ step_extras(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 
 	(void)job;
-	if (!task->disk_spec.n_extras)
+	if (!needs_extras(task))
 		return STEP_DONE;
 	return verdict(task->disk->ops->extras_up(task->disk, &task->disk_spec, err));
+}
+
+bool
+needs_pre_config(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->boot && !task->files_stand && task->files.count && disk_traits[task->disk_spec.type].can_mount;
 }
 
 /* Mounts, injects, unmounts. Unshifted, since the namespaces may not be there yet: what root writes
@@ -68,7 +85,7 @@ step_pre_config(struct job *job, void *ctx, struct vn_error *err)
 	int status;
 
 	(void)job;
-	if (task->files_stand || !task->boot || !task->files.count || !disk_traits[plain.type].can_mount)
+	if (!needs_pre_config(task))
 		return STEP_DONE;
 	plain.userns = NULL;
 	plain.n_extras = 0;
@@ -119,6 +136,14 @@ mend_network(struct task *task, struct vn_error *err)
 	return routes_set(task, err);
 }
 
+bool
+needs_control_network(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->boot && (!task->network_stands || task->network_used);
+}
+
 /* What a guest has left so that it cannot be mended (a device with the name of ours) is made anew. */
 enum verdict
 step_control_network(struct job *job, void *ctx, struct vn_error *err)
@@ -126,8 +151,7 @@ step_control_network(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 	struct vn_error why;
 
-	if (!task->boot ||
-	    (task->network_stands && (!task->network_used || mend_network(task, &why) == 0)))
+	if (!needs_control_network(task) || (task->network_stands && mend_network(task, &why) == 0))
 		return STEP_DONE;
 	if (!step_goes_on(task, err) ||
 	    (task->network_stands && undo_network(job, ctx, err) == STEP_FAILED) ||
@@ -148,13 +172,21 @@ undo_network(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->net->ops->namespaces_down(task->net, &task->guest.ns, err));
 }
 
+bool
+needs_exp_network(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->boot && !task->network_stands && (task->n_ports || task->n_routes);
+}
+
 enum verdict
 step_exp_network(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
 	(void)job;
-	if (task->network_stands || !task->boot)
+	if (!needs_exp_network(task))
 		return STEP_DONE;
 	if (ports_up(task, task->ports, task->n_ports, err) < 0)
 		return STEP_FAILED;
@@ -194,13 +226,21 @@ undo_devices(struct job *job, void *ctx, struct vn_error *err)
 	return STEP_DONE;
 }
 
+bool
+needs_forwards(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->boot && task->n_forwards;
+}
+
 enum verdict
 step_forward_ports(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
 	(void)job;
-	if (!task->n_forwards || !task->boot)
+	if (!needs_forwards(task))
 		return STEP_DONE;
 	return verdict(task->net->ops->forwards_up(task->net, task->forwards, task->n_forwards, err));
 }
@@ -223,6 +263,14 @@ undo_forward_ports(struct job *job, void *ctx, struct vn_error *err)
 	return task->boot ? unforward(task, err) : STEP_DONE;
 }
 
+bool
+needs_boot(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->boot;
+}
+
 /*
  * Mounts the root, starts the guest, releases the host's mount: the container keeps its own. Dying in
  * between leaves a mount (found by the sweep and by the repeated step) or a running guest (found by
@@ -237,7 +285,7 @@ step_boot(struct job *job, void *ctx, struct vn_error *err)
 	int status;
 
 	(void)job;
-	if (!task->boot)
+	if (!needs_boot(task))
 		return STEP_DONE;
 	if (task->disk->ops->unmount(task->disk, &task->disk_spec, err) < 0 ||
 	    !step_goes_on(task, err) ||
@@ -271,16 +319,32 @@ undo_boot(struct job *job, void *ctx, struct vn_error *err)
 	return verdict(task->disk->ops->unmount(task->disk, &task->disk_spec, err));
 }
 
+bool
+needs_halt(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->halt;
+}
+
 enum verdict
 step_halt(struct job *job, void *ctx, struct vn_error *err)
 {
 	struct task *task = ctx;
 
 	(void)job;
-	if (!task->halt)
+	if (!needs_halt(task))
 		return STEP_DONE;
 	return verdict(task->compute->ops->stop(task->compute, task->guest.domain, task->guest.uuid,
 						&task->id, task->force ? 0 : task->grace_ms, err));
+}
+
+bool
+needs_unforward(const void *ctx)
+{
+	const struct task *task = ctx;
+
+	return task->halt && task->n_forwards;
 }
 
 enum verdict
@@ -289,7 +353,7 @@ step_unforward(struct job *job, void *ctx, struct vn_error *err)
 	struct task *task = ctx;
 
 	(void)job;
-	return task->halt ? unforward(task, err) : STEP_DONE;
+	return needs_unforward(task) ? unforward(task, err) : STEP_DONE;
 }
 
 enum verdict

@@ -1,4 +1,7 @@
-/* Files that say who owns a folder or that it is finished. They are small, so jansson writes them. */
+/*
+ * Files that say who owns a folder or that it is finished. They are small, and read and written in one call:
+ * jansson on a descriptor would make one for each token, and when reading one for each byte.
+ */
 #include "backends/disk/files.h"
 
 #include <errno.h>
@@ -14,6 +17,8 @@
 
 #include "backends/backend.h"
 #include "proto/base/mem.h"
+
+#define JSON_MOST (1 << 20)		/* bytes of such a file */
 
 int
 files_make_folder(const char *path, mode_t mode, struct vn_error *err)
@@ -48,12 +53,17 @@ files_sync_folder(const char *path, struct vn_error *err)
 static int
 write_new(const char *path, const json_t *json, bool is_synced, struct vn_error *err)
 {
+	vn_autofree char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
 	vn_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ssize_t written;
 
+	if (!text)
+		abort();
 	if (fd < 0)
 		return vn_fail_errno(err, errno, "write %s", path);
-	if (json_dumpfd(json, fd, JSON_COMPACT | JSON_SORT_KEYS) < 0)
-		return vn_fail_errno(err, errno ? errno : EIO, "write %s", path);
+	written = write(fd, text, strlen(text));
+	if (written != (ssize_t)strlen(text))	/* of a regular file: part of it only when the disk is full */
+		return vn_fail_errno(err, written < 0 ? errno : ENOSPC, "write %s", path);
 	if (is_synced && fsync(fd) < 0)
 		return vn_fail_errno(err, errno, "sync %s", path);
 	return 0;
@@ -92,8 +102,15 @@ json_t *
 files_read_json(const char *path)
 {
 	vn_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	json_t *json = fd < 0 ? NULL : json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+	vn_autofree char *text = NULL;
+	json_t *json = NULL;
+	struct stat st;
 
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > JSON_MOST)
+		return NULL;
+	text = vn_alloc((size_t)st.st_size + 1);
+	if (read(fd, text, (size_t)st.st_size) == st.st_size)
+		json = json_loadb(text, (size_t)st.st_size, JSON_REJECT_DUPLICATES, NULL);
 	if (json && !json_is_object(json)) {
 		json_decref(json);
 		return NULL;

@@ -87,10 +87,16 @@ fill_folder(const struct local *local, const char *folder, const struct disk_spe
 {
 	if (mkdir(folder, 0700) < 0)
 		return vn_fail_errno(err, errno, "make the folder %s", folder);
-	if (write_owner(local, folder, spec, err) < 0
-	    || types_get(spec->type)->fill(local, folder, spec, err) < 0)
+	if (write_owner(local, folder, spec, err) < 0)
 		return -1;
-	return files_sync_folder(folder, err);
+	return types_get(spec->type)->fill(local, folder, spec, err);
+}
+
+/* After the rename: most file systems then write both in one transaction, and all keep the order. */
+static int
+sync_disk(const struct local *local, const char *path, struct vn_error *err)
+{
+	return files_sync_folder(path, err) < 0 ? -1 : files_sync_folder(local->disks, err);
 }
 
 /* The folder and what its type has outside of it. A folder without an owner was not filled yet. */
@@ -135,7 +141,7 @@ folder_create(const struct local *local, const struct disk_spec *spec, struct vn
 		put_away(local, new_path, "disk", &ignored);
 		return -1;
 	}
-	return files_sync_folder(local->disks, err);
+	return sync_disk(local, path, err);
 }
 
 int
@@ -163,7 +169,7 @@ folder_renew(const struct local *local, const struct disk_spec *spec, struct vn_
 		put_away(local, new_path, label, &ignored);
 		return -1;
 	}
-	if (files_sync_folder(local->disks, err) < 0)
+	if (sync_disk(local, path, err) < 0)
 		return -1;
 	return put_away(local, new_path, label, err);
 }
