@@ -23,7 +23,7 @@
 #include "proto/base/mem.h"
 
 #define HANDSHAKE_MS 20000
-#define TRIES 2				/* a container that says nothing is destroyed and made again */
+#define TRIES 2				/* a container that is lost is destroyed and made again */
 #define SPARED (-999)			/* oom_score_adj: the guest's processes go first */
 
 struct launch {
@@ -34,6 +34,8 @@ struct launch {
 	struct parcel parcel;
 	struct guest_id id;
 	struct timespec until;		/* of the handshake */
+	bool is_told;			/* to go: its guest may have run since */
+	bool is_lost;			/* it says nothing, or something from outside ended it before it was told */
 };
 
 static int
@@ -66,6 +68,7 @@ receive(struct launch *launch, struct wire_report *ret, pid_t *ret_pid, struct v
 
 	while ((ready = poll(&entry, 1, left_ms(launch))) < 0 && errno == EINTR)
 		continue;
+	launch->is_lost = ready <= 0 || !launch->is_told;
 	if (ready <= 0)
 		return vn_fail(err, VN_E_TIMEOUT, "the container says nothing for %d s",
 			       HANDSHAKE_MS / 1000);
@@ -73,6 +76,7 @@ receive(struct launch *launch, struct wire_report *ret, pid_t *ret_pid, struct v
 	if (got != sizeof(*ret))
 		return vn_fail(err, VN_E_BACKEND, "the container ended while it was prepared; "
 			       "libvirt's log of '%s' may tell why", launch->spec->domain);
+	launch->is_lost = false;
 	at = CMSG_FIRSTHDR(&header);
 	if (at && at->cmsg_type == SCM_CREDENTIALS)
 		*ret_pid = ((const struct ucred *)(const void *)CMSG_DATA(at))->pid;
@@ -102,8 +106,12 @@ find_processes(struct launch *launch, struct vn_error *err)
 	}
 	id->init_start = process_start_time(id->init);
 	id->guest_start = process_start_time(id->guest);
-	if (!id->init_start || !id->guest_start)
-		return vn_fail(err, VN_E_BACKEND, "the container ended while it was prepared");
+	launch->is_lost = !id->init_start || !id->guest_start;
+	if (launch->is_lost)
+		return vn_fail(err, VN_E_BACKEND, "the container was ended from outside when it was ready "
+			       "(%s %d is gone); libvirtd's log may tell why",
+			       id->init_start ? "the guest's first process" : "its vnode-init",
+			       id->init_start ? id->guest : id->init);
 	return 0;
 }
 
@@ -146,6 +154,7 @@ send_go(struct launch *launch, struct vn_error *err)
 	}
 	if (sendmsg(launch->parcel.control, &header, MSG_NOSIGNAL) < 0)
 		return vn_fail_errno(err, errno, "tell the container to go");
+	launch->is_told = true;
 	return 0;
 }
 
@@ -213,7 +222,7 @@ create(struct launch *launch, struct vn_error *err)
 
 static int
 try_start(struct lxc *lxc, virConnectPtr conn, const struct guest_spec *spec, struct guest_id *ret,
-	  struct vn_error *err)
+	  bool *ret_lost, struct vn_error *err)
 {
 	struct launch launch = { .lxc = lxc, .conn = conn, .spec = spec, .parcel = PARCEL_EMPTY };
 	int result = create(&launch, err) < 0 ? -1 : shake_hands(&launch, err);
@@ -225,6 +234,7 @@ try_start(struct lxc *lxc, virConnectPtr conn, const struct guest_spec *spec, st
 	if (launch.domain)
 		virDomainFree(launch.domain);
 	parcel_close(&launch.parcel);
+	*ret_lost = launch.is_lost;
 	return result;
 }
 
@@ -265,6 +275,7 @@ lxc_start(struct compute *self, const struct guest_spec *spec, struct guest_id *
 {
 	struct lxc *lxc = (struct lxc *)self;
 	vn_auto(conn_lease) lease = { 0 };
+	bool is_lost = true;
 	int found, result = -1;
 
 	if (lease_open(lxc->pool, &lease, err) < 0)
@@ -272,10 +283,7 @@ lxc_start(struct compute *self, const struct guest_spec *spec, struct guest_id *
 	found = clear_way(lxc, lease.conn, spec, ret, err);
 	if (found != 0)
 		return found < 0 ? -1 : 0;
-	for (int i = 0; i < TRIES; i++) {
-		result = try_start(lxc, lease.conn, spec, ret, err);
-		if (result == 0 || err->code != VN_E_TIMEOUT)
-			break;
-	}
+	for (int i = 0; i < TRIES && result < 0 && is_lost; i++)
+		result = try_start(lxc, lease.conn, spec, ret, &is_lost, err);
 	return result;
 }

@@ -14,4 +14,7 @@ struct lab_guest *run(const char *script);
 /* Adds the tests (NULL-terminated) with a fresh lab for each. */
 void add_case(Suite *suite, const char *name, const TTest *const *tests);
 
+void expect_same(const struct guest_id *a, const struct guest_id *b);
+
 void add_inside_cases(Suite *suite);
+void add_outside_cases(Suite *suite);
