@@ -1,5 +1,6 @@
 /* Methods on the host. */
 #include "daemon/host_verbs.h"
+#include "daemon/host_vnodes.h"
 
 #include <sys/utsname.h>
 

@@ -181,6 +181,9 @@ int job_answer_same(struct call *call, const struct change_params *change, struc
 /* Takes a lock until the job ends. A job may take what an ancestor holds. VN_E_BUSY names `what` and
  * the holder; err carries no job number: see job_blocker. */
 int job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err);
+/* Who holds a lock, seen from a job. */
+enum lock_holder { LOCK_FREE, LOCK_OF_SELF, LOCK_OF_CHILD, LOCK_OF_OTHER };
+enum lock_holder job_lock_holder(const struct job *job, const struct job_lock *lock);
 /* The object of the lock is about to be freed: no job may look at it any more. */
 void job_forget_lock(struct daemon *daemon, struct job_lock *lock);
 /* The job whose lock was in the way of the last failed job_lock or job_begin; for data.job. */

@@ -36,6 +36,16 @@ is_ancestor(const struct daemon *daemon, int64_t id, const struct job *job)
 	return false;
 }
 
+enum lock_holder
+job_lock_holder(const struct job *job, const struct job_lock *lock)
+{
+	const struct job *holder = job_find(job->daemon, lock->holder);
+
+	if (!holder)
+		return LOCK_FREE;
+	return holder == job ? LOCK_OF_SELF : holder->parent == job->id ? LOCK_OF_CHILD : LOCK_OF_OTHER;
+}
+
 int
 job_lock(struct job *job, struct job_lock *lock, const char *what, struct vn_error *err)
 {

@@ -249,14 +249,6 @@ step_mend_lans(struct job *job, void *ctx, struct vn_error *err)
 	return job_each(job, count, mend_lan, repair, err);
 }
 
-static bool
-has_child(struct job *job, const struct vnode *vnode)
-{
-	struct job *holder = job_find(job->daemon, vnode->lock.holder);
-
-	return holder && holder->parent == job->id;
-}
-
 /* A port has nowhere to go while its LAN could not be mended. */
 static bool
 may_be_mended(const struct repair *repair, const struct vnode *vnode)
@@ -280,7 +272,7 @@ mend_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
 	if (!vnode || is_among(repair->vnodes, repair->n_vnodes, vnode->vmid))
 		return 0;
 	repair->vnodes[repair->n_vnodes++] = vnode->vmid;
-	if (!has_child(job, vnode) && may_be_mended(repair, vnode) && lock_vnode(job, vnode))
+	if (job_lock_holder(job, &vnode->lock) != LOCK_OF_CHILD && may_be_mended(repair, vnode) && lock_vnode(job, vnode))
 		begin_child(job, &verb_vnode_mend, vnode_job_params(vnode));
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "daemon/apply.h"
 #include "daemon/change.h"
 #include "daemon/host_verbs.h"
+#include "daemon/host_vnodes.h"
 #include "daemon/image_verbs.h"
 #include "daemon/lan_verbs.h"
 #include "daemon/lifecycle.h"

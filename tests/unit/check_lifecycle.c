@@ -297,6 +297,37 @@ START_TEST(host_halt_waits_for_what_is_booting)
 }
 END_TEST
 
+/* The host goes down: half of the budget is all that others get. What they do goes on. */
+START_TEST(host_halt_waits_for_others_half_of_its_budget)
+{
+	struct world_fault fault = { .op = "compute.start", .nth = 1, .action = WORLD_HANG };
+	struct lab *lab = lab_new();
+	json_t *answer;
+	int booting, halting;
+
+	boot(lab, "never");
+	lab_do(lab, "vnode.halt", "{ss sb}", "vnode", "a", "wait", 1);
+	world_fault_add(lab->world, &fault);
+	booting = lab_send(lab, "vnode.boot", "{ss sb}", "vnode", "a", "wait", 1);
+	ck_assert(lab_await_hang(lab));
+	halting = lab_send(lab, "host.halt", "{sb sI}", "wait", 1, "budget_ms", (json_int_t)10000);
+	while (loop_run_once(lab->loop, false))
+		;
+	lab_advance(lab, 5000);
+	answer = lab_hear(lab, halting);
+	ck_assert_str_eq(lab_word(answer), "busy");
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json_object_get(answer, "error"),
+								       "message")), "vnode.boot"));
+	json_decref(answer);
+	lab_release(lab);
+	answer = lab_hear(lab, booting);
+	ck_assert_str_eq(lab_word(answer), "ok");
+	json_decref(answer);
+	ck_assert_str_eq(lab_observed(lab, "a"), "running");
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(an_end_while_a_job_holds_the_vnode_waits_for_it)
 {
 	struct guest_exit exit = { EXIT_SIGNALLED, 0, 11 };
@@ -453,6 +484,7 @@ main(void)
 		an_end_while_halting_is_a_halt,
 		a_teardown_is_refused_while_a_vnode_boots,
 		host_halt_leaves_what_is_wanted_and_restarts_nothing, host_halt_waits_for_what_is_booting,
+		host_halt_waits_for_others_half_of_its_budget,
 		an_end_while_a_job_holds_the_vnode_waits_for_it,
 		an_end_before_the_boot_is_over_is_noticed,
 		an_end_while_no_daemon_runs_is_told_by_the_next,
