@@ -45,20 +45,12 @@ load(struct job *job, struct vn_error *err)
 	return job->params;
 }
 
-static bool
-is_own_child(const struct job *job, const struct job_lock *lock)
-{
-	struct job *holder = job_find(job->daemon, lock->holder);
-
-	return holder && holder->parent == job->id;
-}
-
 /* Begins a child for an object unless one is at it already (after a restart). */
 static int
 spawn(struct job *job, const struct verb *verb, struct job_lock *lock, VN_TAKES json_t *params,
       struct vn_error *err)
 {
-	if (is_own_child(job, lock)) {
+	if (job_lock_holder(job, lock) == LOCK_OF_CHILD) {
 		json_decref(params);
 		return 0;
 	}
@@ -442,6 +434,18 @@ static const struct step delete_steps[] = {
 	{ 0 }
 };
 
+/* A path into a vnode's fields, as one into the document. */
+static void
+lead_path(const struct job *child, struct vn_error *err)
+{
+	const char *title = json_string_value(json_array_get(child->about, 0));
+	const char *name = title ? strrchr(title, '/') : NULL;
+	vn_autofree char *prefix = name ? vn_format("/document/vnodes%s", name) : NULL;
+
+	if (prefix && err->path[0] && strncmp(child->verb->method, "vnode.", 6) == 0)
+		vn_error_prefix_path(err, prefix);
+}
+
 static void
 ended(struct job *job, void *ctx)
 {
@@ -465,5 +469,5 @@ ended(struct job *job, void *ctx)
 		topology_drop_if_empty(topology);
 }
 
-const struct verb verb_topology_apply = { "topology.apply", 2, apply_steps, load, NULL, ended };
+const struct verb verb_topology_apply = { "topology.apply", 2, apply_steps, load, NULL, ended, .lead_path = lead_path };
 const struct verb verb_topology_delete = { "topology.delete", 1, delete_steps, load, NULL, ended };

@@ -53,6 +53,8 @@ struct verb {
 	void (*free)(void *ctx);
 	/* Once, at the end, before the end is recorded: settles states. ctx may be NULL (load failed). */
 	void (*ended)(struct job *job, void *ctx);
+	/* Turns the path in a child's error into one of this verb's own parameters. NULL: it stays. */
+	void (*lead_path)(const struct job *child, struct vn_error *err);
 	bool of_a_life;		/* belongs to one life of the daemon: forgotten by the next */
 	bool anew;		/* its steps hand each other what no row keeps: after a restart it begins
 				   at its first step */

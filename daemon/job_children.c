@@ -6,7 +6,6 @@
  */
 #include "daemon/job_inner.h"
 
-#include <string.h>
 
 /* In the same commit as the child's end: a restart must not take the others for all there were. */
 static void
@@ -15,19 +14,6 @@ record_failures(struct job *parent)
 	job_note(parent, "failures", json_incref(parent->failures));
 	job_note(parent, "children_failed", json_integer(parent->children_failed));
 	job_record_update(parent);
-}
-
-/* A path into a vnode's fields, as one into the parameters of the apply that the vnode is part of. */
-static void
-lead_path(struct vn_error *err, const struct job *job, const struct job *parent)
-{
-	const char *title = json_string_value(json_array_get(job->about, 0));
-	const char *name = title ? strrchr(title, '/') : NULL;
-	vn_autofree char *prefix = name ? vn_format("/document/vnodes%s", name) : NULL;
-
-	if (prefix && err->path[0] && strncmp(job->verb->method, "vnode.", 6) == 0 &&
-	    strcmp(parent->verb->method, "topology.apply") == 0)
-		vn_error_prefix_path(err, prefix);
 }
 
 void
@@ -50,7 +36,8 @@ job_tell_parent(struct job *job)
 			parent->child_err = job->err;
 			vn_error_prefix(&parent->child_err, "%s",
 					json_string_value(json_array_get(job->about, 0)));
-			lead_path(&parent->child_err, job, parent);
+			if (parent->verb->lead_path)
+				parent->verb->lead_path(job, &parent->child_err);
 		}
 		record_failures(parent);
 		if (!(job_current(parent)->flags & STEP_TOLERANT) && parent->state == JOB_RUNNING)
