@@ -125,11 +125,8 @@ runs_the_same(const struct daemon *daemon, const struct doc_vnode *one, const st
 
 int
 lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
-		     uid_t uid, enum role role, struct vn_error *err)
+		     enum role role, uint64_t *extras, struct vn_error *err)
 {
-	uint64_t need = 0;
-
-	(void)uid;
 	if (spec->privileged && role < ROLE_ADMIN && self && self->spec.privileged &&
 	    !runs_the_same(daemon, spec, &self->spec))
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "what a privileged vnode runs and who "
@@ -141,8 +138,8 @@ lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const 
 		return vn_fail_at(err, "/privileged", VN_E_DENIED, "a privileged vnode has no user "
 				  "namespace of its own and is for admins only");
 	if (check_image(daemon, spec, self, err) < 0 || sources_check(daemon, spec, err) < 0 ||
-	    vnode_extras_check(daemon, spec, self, err) < 0
-	    || vnode_extras_room(daemon, spec, self, &need, err) < 0)
+	    vnode_extras_check(daemon, spec, self, err) < 0 ||
+	    vnode_extras_room(daemon, spec, self, extras, err) < 0)
 		return -1;
 	return check_forwards(daemon, spec, self, err);
 }

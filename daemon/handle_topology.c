@@ -9,8 +9,7 @@ static int
 plan_document(struct call *call, const void *params, json_t *document, struct vn_error *err)
 {
 	const struct topology_plan_params *p = params;
-	struct plan_options options = { p->prune, p->allow_recreate, call_uid(call),
-					call_role(call) };
+	struct plan_options options = { p->prune, p->allow_recreate, call_role(call) };
 	json_t *plan;
 
 	if (plan_make(call_daemon(call), document, &options, &plan, err) < 0)
@@ -56,8 +55,7 @@ apply_document(struct call *call, const void *params, json_t *document, struct v
 {
 	const struct topology_apply_params *p = params;
 	struct daemon *daemon = call_daemon(call);
-	struct plan_options options = { p->prune, p->allow_recreate, call_uid(call),
-					call_role(call) };
+	struct plan_options options = { p->prune, p->allow_recreate, call_role(call) };
 	const char *name = json_string_value(json_object_get(document, "topology"));
 	struct topology *topology = name ? topology_find(daemon, name) : NULL;
 	json_t *plan;

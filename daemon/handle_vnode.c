@@ -142,9 +142,10 @@ handle_vnode_create(struct call *call, const void *params, struct vn_error *err)
 	struct daemon *daemon = call_daemon(call);
 	struct topology *topology;
 	struct vnode *vnode;
+	uint64_t extras = 0;
 	int64_t vmid;
 
-	if (lifecycle_check_spec(daemon, &p->spec, NULL, call_uid(call), call_role(call), err) < 0 ||
+	if (lifecycle_check_spec(daemon, &p->spec, NULL, call_role(call), &extras, err) < 0 ||
 	    lifecycle_check_routes(daemon, &p->spec, NULL, 0, err) < 0)
 		return -1;
 	topology = topology_need(daemon, p->topology ? p->topology : "default");
@@ -180,6 +181,7 @@ merge_spec(struct call *call, const struct vnode *vnode, json_t *set, json_t **r
 	json_t *merged = json_deep_copy(vnode->spec_json), *value;
 	vn_autoarena arena = { 0 };
 	struct doc_vnode spec = { 0 };
+	uint64_t extras = 0;
 	const char *key;
 	int status;
 
@@ -187,8 +189,7 @@ merge_spec(struct call *call, const struct vnode *vnode, json_t *set, json_t **r
 		json_object_set(merged, key, value);
 	status = schema_decode(doc_vnode_fields, merged, &arena, &spec, err);
 	if (status == 0)
-		status = lifecycle_check_spec(call_daemon(call), &spec, vnode, call_uid(call),
-					      call_role(call), err);
+		status = lifecycle_check_spec(call_daemon(call), &spec, vnode, call_role(call), &extras, err);
 	if (status == 0)
 		status = lifecycle_check_own_routes(vnode, &spec, err);
 	json_decref(merged);

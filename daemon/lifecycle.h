@@ -49,10 +49,14 @@ void lifecycle_consider_restart(struct vnode *vnode);
 /* Whether the policy wants a restart after this exit. */
 bool lifecycle_restarts_after(enum restart_policy policy, const struct guest_exit *exit);
 
-/* Checks what a spec asks of this host: backend, image, forwards of others, privileged (admin only).
- * self: NULL for a vnode to be made. Errors carry paths below the spec. */
-int lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec,
-			 const struct vnode *self, uid_t uid, enum role role, struct vn_error *err);
+/*
+ * Checks what a spec asks of this host: backend, image, disks, forwards of others, privileged (admin only).
+ *
+ * self: NULL for a vnode to be made. extras: bytes of extra disks that were asked for before in the same call,
+ * raised by this spec's. Errors carry paths below the spec.
+ */
+int lifecycle_check_spec(struct daemon *daemon, const struct doc_vnode *spec, const struct vnode *self,
+			 enum role role, uint64_t *extras, struct vn_error *err);
 /* Whether the caller may change who may log in to all of a topology's vnodes; paths as in a document. */
 int lifecycle_check_logins(const struct topology *topology, json_t *fields, json_t *before, enum role role,
 			   struct vn_error *err);

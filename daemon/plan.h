@@ -15,7 +15,6 @@
  */
 struct plan_options {
 	bool prune, allow_recreate;
-	uid_t uid;
 	enum role role;
 };
 

@@ -220,8 +220,8 @@ plan_vnode(struct planning *p, const struct doc_vnode *doc, struct vn_error *err
 	json_t *create = json_object_get(p->plan, "create");
 	char path[160];
 
-	if (lifecycle_check_spec(p->daemon, doc, vnode, p->options->uid, p->options->role, err) < 0 ||
-	    vnode_extras_room(p->daemon, doc, vnode, &p->extra_bytes, err) < 0 || check_routes(p, doc, err) < 0) {
+	if (lifecycle_check_spec(p->daemon, doc, vnode, p->options->role, &p->extra_bytes, err) < 0 ||
+	    check_routes(p, doc, err) < 0) {
 		snprintf(path, sizeof(path), "/vnodes/%s", doc->key);
 		vn_error_prefix_path(err, path);
 		return -1;
