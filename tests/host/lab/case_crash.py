@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 
+from lab.ping import Ping
 from lab.world import (World, domains, fabric, inits_of, ping, ring, run, star, things, difference)
 
 
@@ -34,27 +34,6 @@ def things_but_vnoded():
 	return found
 
 
-def start_ping(init, address):
-	"""A ping in a vnode's namespaces that vnoded knows nothing of."""
-	process = subprocess.Popen(["nsenter", "-t", str(init), "-U", "-n", "/bin/busybox", "ping", "-i", "0.05", address],
-				   stdout=subprocess.PIPE, text=True)
-	read_replies(process, 3)
-	return process
-
-
-def read_replies(process, n):
-	while n > 0:
-		line = process.stdout.readline()
-		assert line, "the ping ended"
-		n -= "bytes from" in line
-
-
-def end_ping(process):
-	process.send_signal(signal.SIGINT)
-	said = process.communicate()[0]
-	assert " 0% packet loss" in said, said[-300:]
-
-
 def case_kill_while_idle(build):
 	"""Connections inside go on, the same guests run, and a second start changes nothing."""
 	with World(build) as w:
@@ -63,10 +42,10 @@ def case_kill_while_idle(build):
 		document["vnodes"]["n1"]["forwards"] = [{"host": 2201, "guest": 80}]
 		w.client.change("topology.apply", document=document)
 		before = picture(w, names)
-		pings = [start_ping(before["inits"]["n1"], address) for address in ("10.1.1.2", "fd02::3")]
+		pings = [Ping(before["inits"]["n1"], address, 0.05) for address in ("10.1.1.2", "fd02::3")]
 		w.restart()
-		for process in pings:
-			read_replies(process, 3)
+		for flow in pings:
+			flow.await_replies()
 		after = picture(w, names)
 		assert after == before, difference(before, after)
 		w.restart()
@@ -75,9 +54,9 @@ def case_kill_while_idle(build):
 		w.daemon.stop()
 		w.reconnect()
 		assert picture(w, names) == before
-		for process in pings:
-			read_replies(process, 3)
-			end_ping(process)
+		for flow in pings:
+			flow.await_replies()
+			flow.end()
 		assert w.client.call("job.list")["jobs"] == []
 
 

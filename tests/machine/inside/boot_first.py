@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from lab.client import PATIENCE
+from lab.ping import Ping
 from lab.world import guest_inits, inits_of, run
 from machine import CONFIGURATION, RING, add_image, load, ping_all, show, states, verify, vnodectl
 
@@ -179,21 +180,6 @@ def main_pid():
 	return int(show("vnoded.service", "MainPID"))
 
 
-def start_ping(inits):
-	"""A ping from r1 to r2 that vnoded knows nothing of."""
-	process = subprocess.Popen(["nsenter", "-t", str(inits["r1"]), "-U", "-n", "/opt/machine/busybox", "ping", "-i", "0.1",
-				    "10.1.1.2"], stdout=subprocess.PIPE, text=True)
-	read_replies(process)
-	return process
-
-
-def read_replies(process, n=3):
-	while n > 0:
-		line = process.stdout.readline()
-		assert line, "the ping ended"
-		n -= "bytes from" in line
-
-
 def start_connection():
 	"""A connection through the forward of r1, whose other end sends back what it gets."""
 	vnodectl("exec", "r1", "--", "sh", "-c", "setsid nc -l -p 80 -e cat >/dev/null 2>&1 &")
@@ -222,13 +208,11 @@ def case_connections_outlive_restarts(m):
 def survives(m, what):
 	"""Does `what` to vnoded while packets flow: none is lost and the same guests run."""
 	before = inits_of(m.client(), NAMES)
-	process = start_ping(before)
+	ping = Ping(before["r1"], "10.1.1.2", 0.1, "/opt/machine/busybox")
 	what()
 	assert inits_of(m.client(), NAMES) == before
-	read_replies(process)
-	process.send_signal(signal.SIGINT)
-	said = process.communicate()[0]
-	assert " 0% packet loss" in said, said[-300:]
+	ping.await_replies()
+	ping.end()
 	assert states(m.client()) == dict.fromkeys(NAMES, "running")
 	ping_all(m.client(), load(RING))
 
