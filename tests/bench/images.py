@@ -1,4 +1,7 @@
-"""Images: fetch and unpack beside curl | tar on the same file, memory meanwhile, and disks from a cached image."""
+"""Images: fetch and unpack beside curl | tar on the same file, memory meanwhile, and disks from a cached image.
+
+All on a disk of the machine, where the other parts' states are in memory: here what is written counts.
+"""
 import contextlib
 import hashlib
 import io
@@ -7,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import tarfile
+import tempfile
 import threading
 import time
 
@@ -85,14 +89,14 @@ def fetch(web, heading, say):
 	heading(f"fetch and unpack of {os.path.getsize(path) >> 20} MiB .tar.zst, {ROUNDS} rounds")
 	sha256 = digest(path)
 	bares, synced, ours, most = [], [], [], 0
-	with World(web.build, image=False) as world:
+	with World(web.build, image=False, folder=os.path.join(web.disk, "vnoded")) as world:
 		pid = world.daemon.process.pid
 		before = rss(pid)
 		for turn in range(ROUNDS):
 			os.sync()
-			bares.append(bare(url, os.path.join(BASE, "bare"), False))
+			bares.append(bare(url, os.path.join(web.disk, "bare"), False))
 			os.sync()
-			synced.append(bare(url, os.path.join(BASE, "bare"), True))
+			synced.append(bare(url, os.path.join(web.disk, "bare"), True))
 			os.sync()
 			with Watch(pid) as watch:
 				begin = time.monotonic()
@@ -112,7 +116,7 @@ def fetch(web, heading, say):
 def create(web, heading, say):
 	path, url = web
 	heading("disks from a cached image, 300 MiB unpacked")
-	with World(web.build, image=False) as world:
+	with World(web.build, image=False, folder=os.path.join(web.disk, "vnoded")) as world:
 		begin = time.monotonic()
 		job = world.client.begin("image.add", image="big", url=url, sha256=digest(path))
 		jobs = [world.client.begin("vnode.create", name=f"w{i}", image="big") for i in range(20)]
@@ -140,8 +144,8 @@ def create(web, heading, say):
 class Served:
 	"""A file that nginx serves; unpacks as (path, URL)."""
 
-	def __init__(self, build, path, port, log):
-		self.build, self.path, self.log = build, path, log
+	def __init__(self, build, disk, path, port, log):
+		self.build, self.disk, self.path, self.log = build, disk, path, log
 		self.url = f"http://127.0.0.1:{port}/{os.path.basename(path)}"
 
 	def __iter__(self):
@@ -157,8 +161,8 @@ def served(build):
 	root, folder = os.path.join(BASE, "web"), os.path.join(BASE, "nginx")
 	os.makedirs(root)
 	log = os.path.join(folder, "access.log")
-	with nginx(root, folder, log=log) as port:
-		yield lambda name: Served(build, os.path.join(root, name), port, log)
+	with nginx(root, folder, log=log) as port, tempfile.TemporaryDirectory(dir="/var/tmp", prefix="vnoded-bench-") as disk:
+		yield lambda name: Served(build, disk, os.path.join(root, name), port, log)
 	shutil.rmtree(root)
 
 

@@ -205,5 +205,7 @@ def case_a_capture_boots_as_another_machine(m):
 def case_nothing_is_left_of_it(m):
 	vnodectl("delete", "debian")
 	vnodectl("image", "rm", "debian")
-	assert not run("systemctl", "--failed", "--plain", "--no-legend").strip()
+	failed = {line.split()[0] for line in run("systemctl", "--failed", "--plain", "--no-legend").splitlines()}
+	# On a fresh disk the image of the ring is not there yet, and bootvnodes said so at power-on.
+	assert failed <= {"bootvnodes.service"}, failed
 	assert show("vnoded.service", "ActiveState") == "active"
