@@ -34,7 +34,7 @@ struct store {
 	struct puts *filling;
 	uint64_t n_given, n_committed;	/* batches; equal: the writer is idle */
 	struct vn_list waiting, ready;	/* struct after, in order */
-	bool is_flush_due;
+	bool is_flush_due, has_lingered;
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -50,12 +50,21 @@ give(struct store *store)
 	store->filling = puts_new();
 }
 
+/*
+ * Not in the turn of the put but in the next: what was put may lead to more (a new job to its first step),
+ * and one commit does for both.
+ */
 static void
 flush(void *arg)
 {
 	struct store *store = arg;
 
-	store->is_flush_due = false;
+	if (!store->has_lingered) {
+		store->has_lingered = true;
+		loop_defer(store->loop, flush, store);
+		return;
+	}
+	store->is_flush_due = store->has_lingered = false;
 	give(store);
 }
 
