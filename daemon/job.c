@@ -73,6 +73,8 @@ begin_unwind(struct job *job, const struct vn_error *why)
 {
 	if (job->abort_flag)
 		__atomic_store_n(job->abort_flag, false, __ATOMIC_RELAXED);
+	if (job->at < job->journalled_before)	/* how far the earlier life came is not known */
+		job->at = job->journalled_before;
 	job->err = job->cancelled && job->why.code != VN_OK ? job->why : *why;
 	job_note(job, "error", error_object(&job->err));
 	job->state = JOB_UNDOING;

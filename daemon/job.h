@@ -28,6 +28,8 @@ typedef enum verdict step_fn(struct job *job, void *ctx, struct vn_error *err);
 
 #define STEP_COMMIT   1u	/* once this step is done, nothing is undone any more */
 #define STEP_LONG     4u	/* no deadline: takes as long as its input is large, and can be aborted */
+#define STEP_JOINED   8u	/* the next step happens under this one's journal entry: both are a worker's, and this
+				   one may be repeated after the next has had its effect */
 #define STEP_TOLERANT 2u	/* failed children do not fail the step; they are counted in the result */
 
 struct step {			/* the end of a table has no name */
@@ -104,6 +106,8 @@ struct job {
 	bool cancelled, committed, finished;
 	bool recovered;		/* waits for jobs_resume */
 	bool resumed;		/* begun by an earlier life */
+	size_t journalled;	/* steps before this one may have had their effect, by the journal */
+	size_t journalled_before;	/* the same, of an earlier life */
 	size_t failed_at;	/* index + 1 of the worker step whose failure is being undone */
 	struct vn_error why;	/* of the cancelling; VN_OK: simply cancelled */
 	uint64_t ticket;	/* of the wait it is in; 0: none */

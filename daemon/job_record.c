@@ -220,6 +220,7 @@ recall(struct job *job)
 	if (job->state == JOB_UNDOING && job->err.code == VN_OK)
 		vn_fail(&job->err, VN_E_INTERNAL, "interrupted");
 	job->cancelled = json_is_true(json_object_get(job->data, "cancelled"));
+	job->journalled_before = (size_t)json_integer_value(json_object_get(job->data, "journalled"));
 	if (!json_is_array(failures))
 		return;
 	json_decref(job->failures);

@@ -154,6 +154,17 @@ on_journalled(void *arg)
 	pool_submit(job->daemon->pool, &work->work);
 }
 
+/* What the journal entry about to be written allows: the current step, and those that it is joined to. */
+static void
+join_steps(struct job *job)
+{
+	job->journalled = job->at + 1;
+	while (job->verb->steps[job->journalled - 1].flags & STEP_JOINED)
+		job->journalled++;
+	if (job->journalled > job->at + 1)
+		job_note(job, "journalled", json_integer((json_int_t)job->journalled));
+}
+
 void
 job_step_submit(struct job *job, const struct step *step, step_fn *fn)
 {
@@ -169,6 +180,12 @@ job_step_submit(struct job *job, const struct step *step, step_fn *fn)
 	vn_list_init(&work->link);
 	vn_list_append(&job->daemon->jobs->works, &work->link);
 	job->work = work;
+	if (job->state == JOB_RUNNING && job->at < job->journalled) {
+		on_journalled(work);
+		return;
+	}
+	if (job->state == JOB_RUNNING)
+		join_steps(job);
 	job_record_update(job);
 	store_after(job->daemon->store, on_journalled, work);
 }

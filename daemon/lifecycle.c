@@ -15,11 +15,6 @@
 #include "daemon/steps.h"
 
 /* name, place, lane, run, undo, flags, is_needed */
-#define NETWORK_STEPS \
-	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config, 0, needs_pre_config }, \
-	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, undo_network, 0, needs_control_network }, \
-	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL, 0, needs_exp_network }, \
-	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL }
 #define BOOT_STEPS \
 	{ "begin_boot",                 ON_LOOP,   0,            step_begin_boot,      NULL }, \
 	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config, 0, needs_pre_config }, \
@@ -35,14 +30,18 @@
 	{ "unforward_ports",            ON_WORKER, LANE_NET,     step_unforward,       NULL, 0, needs_unforward }, \
 	{ "unmount",                    ON_WORKER, LANE_DISK,    step_unmount,         NULL, 0, needs_halt }
 
+/* One journal entry for all that is made: whichever of it stands is made again, or found, or removed. */
 static const struct step create_steps[] = {
 	{ "image",                      ON_LOOP,   0,            step_image,           NULL },
 	{ "resolve",                    ON_LOOP,   0,            step_resolve,         undo_resolve },
 	{ "config_resources",           ON_LOOP,   0,            step_resources,       NULL },
-	{ "create",                     ON_WORKER, LANE_DISK,    step_create,          undo_create },
-	{ "create_disks",               ON_WORKER, LANE_DISK,    step_extras,          NULL, 0, needs_extras },
-	NETWORK_STEPS,
+	{ "create",                     ON_WORKER, LANE_DISK,    step_create,          undo_create, STEP_JOINED },
+	{ "create_disks",               ON_WORKER, LANE_DISK,    step_extras,          NULL, STEP_JOINED, needs_extras },
+	{ "pre_config",                 ON_WORKER, LANE_DISK,    step_pre_config,      undo_pre_config, STEP_JOINED, needs_pre_config },
+	{ "pre_config_control_network", ON_WORKER, LANE_NET,     step_control_network, undo_network, STEP_JOINED, needs_control_network },
+	{ "pre_config_exp_network",     ON_WORKER, LANE_NET,     step_exp_network,     NULL, STEP_JOINED, needs_exp_network },
 	{ "config_devices",             ON_WORKER, LANE_DISK,    step_devices,         undo_devices },
+	{ "network_done",               ON_LOOP,   0,            step_network_done,    NULL },
 	{ 0 }
 };
 
@@ -362,7 +361,7 @@ ended_cleanup(struct job *job, void *ctx)
 
 /* method, version, steps, load, free, ended */
 const struct verb verb_vnode_create =
-	{ "vnode.create", 2, create_steps, load_create, task_free, ended_create };
+	{ "vnode.create", 3, create_steps, load_create, task_free, ended_create };
 const struct verb verb_vnode_boot =
 	{ "vnode.boot", 1, boot_steps, load_boot, task_free, ended_boot };
 const struct verb verb_vnode_halt =
