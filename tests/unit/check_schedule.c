@@ -1,20 +1,13 @@
 /*
- * Schedules on the fake world and a held clock: when entries happen, what waits for what, what outlives the
- * daemon and the machine, and that each happens once wherever the daemon dies.
+ * Schedules on the fake world and a held clock: when entries happen, and what becomes of them when the list
+ * is another one. What stands in their way, up to kill -9, is in check_schedule_ends.
  */
-#include "daemon/schedule.h"
-#include "tests/unit/lab.h"
+#include "tests/unit/check_schedule.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define STEP "[{\"after\":\"10s\",\"shape\":{\"rate\":\"1Mbit\"}}]"
-#define ALL_AT_ONCE "[{\"after\":\"10s\",\"shape\":{\"rate\":\"1Mbit\"},\"members\":{\"a\":{\"shape\":{\"to\":" \
-	"{\"delay\":\"5ms\"}},\"up\":false}}}]"
-#define DOCUMENT(schedule) "{\"topology\":\"t\",\"vnodes\":{\"a\":{},\"b\":{},\"c\":{}},\"lans\":{\"l\":{\"shape\":" \
-	"{\"rate\":\"10Mbit\",\"delay\":\"1ms\"},\"members\":{\"a\":{},\"b\":{},\"c\":{}}" schedule "}}}"
-
-static json_t *
+json_t *
 parse(const char *text)
 {
 	json_t *value = json_loads(text, 0, NULL);
@@ -23,21 +16,21 @@ parse(const char *text)
 	return value;
 }
 
-static void
+void
 apply(struct lab *lab, const char *text)
 {
 	lab_do(lab, "topology.apply", "{so sb}", "document", parse(text), "wait", 1);
 	ck_assert(lab_settle(lab));
 }
 
-static void
+void
 set_schedule(struct lab *lab, const char *text)
 {
 	lab_do(lab, "lan.schedule", "{ss so sb}", "lan", "l", "schedule", parse(text), "wait", 1);
 	ck_assert(lab_settle(lab));
 }
 
-static struct lab *
+struct lab *
 star(void)
 {
 	struct lab *lab = lab_new();
@@ -46,8 +39,7 @@ star(void)
 	return lab;
 }
 
-/* Lets time pass and everything that it brings. */
-static void
+void
 pass(struct lab *lab, uint64_t ms)
 {
 	lab_advance(lab, ms);
@@ -68,7 +60,7 @@ port_of(struct lab *lab, const char *vnode)
 	return port;
 }
 
-static double
+double
 rate_of(struct lab *lab, const char *vnode)
 {
 	json_t *port = port_of(lab, vnode);
@@ -78,7 +70,7 @@ rate_of(struct lab *lab, const char *vnode)
 	return rate;
 }
 
-static bool
+bool
 is_up(struct lab *lab, const char *vnode)
 {
 	json_t *port = port_of(lab, vnode);
@@ -88,8 +80,7 @@ is_up(struct lab *lab, const char *vnode)
 	return up;
 }
 
-/* A field of the i-th entry in the order of time; a new reference. */
-static json_t *
+json_t *
 entry_field(struct lab *lab, size_t i, const char *field)
 {
 	json_t *lan = lab_result(lab, "lan.get", "{ss}", "lan", "l");
@@ -101,7 +92,7 @@ entry_field(struct lab *lab, size_t i, const char *field)
 	return value;
 }
 
-static void
+void
 check_state(struct lab *lab, size_t i, const char *state)
 {
 	json_t *value = entry_field(lab, i, "state");
@@ -110,8 +101,7 @@ check_state(struct lab *lab, size_t i, const char *state)
 	json_decref(value);
 }
 
-/* How many firings the event log tells of. */
-static unsigned
+unsigned
 count_fired(struct lab *lab)
 {
 	json_t *list = lab_result(lab, "event.list", "{s[s]}", "types", "lan.change"), *event;
@@ -294,340 +284,20 @@ START_TEST(a_date_that_has_had_its_turn_gets_no_other)
 }
 END_TEST
 
-/* path, entry, code */
-static const char *const refusals[][3] = {
-	{ "", "{\"up\":true}", "invalid" },
-	{ "/at", "{\"after\":\"1s\",\"at\":\"2100-01-01T00:00:00Z\",\"up\":true}", "invalid" },
-	{ "", "{\"after\":\"1s\"}", "invalid" },
-	{ "", "{\"after\":\"1s\",\"members\":{}}", "invalid" },
-	{ "", "7", "invalid" },
-	{ "/members/a", "{\"after\":\"1s\",\"members\":{\"a\":{}}}", "invalid" },
-	{ "/members/a", "{\"after\":\"1s\",\"members\":{\"a\":{\"shape\":{}}}}", "invalid" },
-	{ "/members/z", "{\"after\":\"1s\",\"members\":{\"z\":{\"up\":true}}}", "invalid" },
-	{ "/after", "{\"after\":1,\"up\":true}", "invalid" },
-	{ "/after", "{\"after\":\"-1s\",\"up\":true}", "invalid" },
-	{ "/up", "{\"after\":\"1s\",\"up\":1}", "invalid" },
-	{ "/mtu", "{\"after\":\"1s\",\"mtu\":1400}", "invalid" },
-	{ "/at", "{\"at\":\"2020-01-01T00:00:00Z\",\"up\":true}", "invalid" },
-	{ "/at", "{\"at\":\"2030-02-30T00:00:00Z\",\"up\":true}", "invalid" },
-	{ "/at", "{\"at\":\"2030-01-01 00:00:00Z\",\"up\":true}", "invalid" },
-	{ "/at", "{\"at\":\"2030-01-01T00:00:00+01:00\",\"up\":true}", "invalid" },
-	{ "/at", "{\"at\":\"tomorrow\",\"up\":true}", "invalid" },
-	{ "/shape/rate", "{\"after\":\"1s\",\"shape\":{\"rate\":\"fast\"}}", "invalid" },
-	{ "/shape/jitter", "{\"after\":\"1s\",\"shape\":{\"jitter\":\"2ms\"}}", "invalid" },
-	{ "/shape", "{\"after\":\"1s\",\"shape\":3}", "invalid" },
-	{ "/members/a/shape/to/reorder",
-	  "{\"after\":\"1s\",\"members\":{\"a\":{\"shape\":{\"to\":{\"delay\":null,\"reorder\":\"1%\"}}}}}", "invalid" },
-	{ "/members/a/shape/side", "{\"after\":\"1s\",\"members\":{\"a\":{\"shape\":{\"side\":{}}}}}", "invalid" },
-};
-
-/* In a document and by itself: the same refusal, with the place, and nothing is changed. */
-START_TEST(what_cannot_be_is_refused_with_its_place)
-{
-	struct lab *lab = star();
-	json_t *before = lab_picture(lab), *after;
-
-	for (size_t i = 0; i < VN_COUNT(refusals); i++) {
-		vn_autofree char *list = vn_format("[{\"after\":\"1s\",\"up\":true},%s]", refusals[i][1]);
-		vn_autofree char *document = vn_format(DOCUMENT(",\"schedule\":%s"), list);
-		vn_autofree char *path = vn_format("/schedule/1%s", refusals[i][0]);
-		vn_autofree char *long_path = vn_format("/document/lans/l%s", path);
-		json_t *error = lab_error(lab, refusals[i][2], "lan.schedule", "{ss so}", "lan", "l",
-					  "schedule", parse(list));
-
-		ck_assert_str_eq(json_string_value(json_object_get(error, "path")), path);
-		json_decref(error);
-		error = lab_error(lab, refusals[i][2], "topology.apply", "{so}", "document",
-				  parse(document));
-		ck_assert_str_eq(json_string_value(json_object_get(error, "path")), long_path);
-		json_decref(error);
-	}
-	after = lab_picture(lab);
-	lab_same(before, after, "refused");
-	json_decref(before);
-	json_decref(after);
-	lab_clean(lab, "refusals");
-	lab_free(lab);
-}
-END_TEST
-
-static json_t *
-refused_path(struct lab *lab, const char *word, VN_TAKES json_t *list)
-{
-	json_t *error = lab_error(lab, word, "lan.schedule", "{ss so}", "lan", "l", "schedule", list);
-	json_t *path = json_incref(json_object_get(error, "path"));
-
-	json_decref(error);
-	return path;
-}
-
-/* A shape that an earlier entry leaves without what it needs; a kernel that lacks what it needs. */
-START_TEST(entries_are_tried_in_the_order_of_time)
-{
-	struct lab *lab = star();
-	json_t *path, *list = json_array();
-
-	path = refused_path(lab, "invalid", parse("[{\"after\":\"2s\",\"shape\":{\"reorder\":\"1%\"}},"
-						  "{\"after\":\"1s\",\"shape\":{\"delay\":null}}]"));
-	ck_assert_str_eq(json_string_value(path), "/schedule/0/shape/reorder");
-	json_decref(path);
-	for (int i = 0; i <= SCHEDULE_MAX; i++)
-		json_array_append_new(list, json_pack("{ss sb}", "after", "1s", "up", 1));
-	path = refused_path(lab, "invalid", list);
-	ck_assert_str_eq(json_string_value(path), "/schedule");
-	json_decref(path);
-	world_lacks(lab->world, "net", "this kernel has no netem");
-	path = refused_path(lab, "unsupported", parse("[{\"after\":\"1s\",\"shape\":{\"delay\":\"2ms\"}}]"));
-	ck_assert_str_eq(json_string_value(path), "/schedule/0/shape/delay");
-	json_decref(path);
-	lab_clean(lab, "tried");
-	lab_free(lab);
-}
-END_TEST
-
-START_TEST(on_a_link_from_is_refused)
-{
-	struct lab *lab = lab_new();
-	json_t *path;
-
-	apply(lab, "{\"topology\":\"t\",\"vnodes\":{\"a\":{},\"b\":{}},\"lans\":{\"l\":{\"members\":{\"a\":{},\"b\":{}}}}}");
-	path = refused_path(lab, "invalid", parse("[{\"after\":\"2s\",\"members\":{\"b\":{\"shape\":{\"from\":"
-						  "{\"rate\":\"1Mbit\"}}}}}]"));
-	ck_assert_str_eq(json_string_value(path), "/schedule/0/members/b/shape/from");
-	json_decref(path);
-	lab_clean(lab, "link");
-	lab_free(lab);
-}
-END_TEST
-
-START_TEST(an_entry_waits_for_the_job_that_holds_the_lan)
-{
-	struct lab *lab = star();
-	json_t *late;
-
-	set_schedule(lab, "[{\"after\":\"10s\",\"shape\":{\"rate\":\"1Mbit\"}},{\"after\":\"11s\",\"up\":false}]");
-	world_hang(lab->world, "net.ports_shape", 1);
-	lab_send(lab, "lan.set", "{ss s{ss}}", "lan", "l", "shape", "rate", "5Mbit");
-	ck_assert(lab_await_hang(lab));
-	lab_advance(lab, 12000);
-	check_state(lab, 0, "pending");
-	lab_release(lab);
-	check_state(lab, 0, "done");
-	check_state(lab, 1, "done");
-	ck_assert_double_eq_tol(rate_of(lab, "a"), 1e6, 1);
-	ck_assert(!is_up(lab, "a"));
-	late = entry_field(lab, 0, "late_ms");
-	ck_assert_double_eq_tol(json_number_value(late), 2000, 0.001);
-	json_decref(late);
-	lab_check_quiet(lab, "waited");
-	lab_clean(lab, "waited");
-	lab_free(lab);
-}
-END_TEST
-
-/* Three became due while nobody was there; the machine's clock went on. */
-START_TEST(what_became_due_meanwhile_is_made_up_for_in_order)
-{
-	static void (*const ends[])(struct lab *lab) = { lab_kill, lab_close, lab_reboot };
-
-	for (size_t i = 0; i < VN_COUNT(ends); i++) {
-		struct lab *lab = star();
-
-		set_schedule(lab, "[{\"after\":\"10s\",\"shape\":{\"rate\":\"1Mbit\"}},{\"after\":\"20s\",\"shape\":{\"rate\":"
-			     "\"2Mbit\"}},{\"after\":\"30s\",\"up\":false},{\"after\":\"60s\",\"up\":true}]");
-		ends[i](lab);
-		lab_advance(lab, 40000);
-		ck_assert(lab_open(lab));
-		check_state(lab, 1, "done");
-		check_state(lab, 2, "done");
-		check_state(lab, 3, "pending");
-		lab_do(lab, "host.boot", "{sb}", "wait", 1);
-		ck_assert(lab_settle(lab));
-		ck_assert_double_eq_tol(rate_of(lab, "a"), 2e6, 1);
-		ck_assert(!is_up(lab, "a"));
-		pass(lab, 20000);
-		ck_assert(is_up(lab, "a"));
-		ck_assert_uint_eq(count_fired(lab), 4);
-		lab_check_quiet(lab, "meanwhile");
-		lab_clean(lab, "meanwhile");
-		lab_free(lab);
-	}
-}
-END_TEST
-
-START_TEST(when_the_wall_clock_is_set_dates_move_with_it)
-{
-	struct lab *lab = star();
-	int64_t now_us = loop_wall_us(lab->loop);
-
-	set_schedule(lab, STEP);
-	loop_wall_set(lab->loop, now_us - 3600000000);
-	pass(lab, 11000);
-	check_state(lab, 0, "pending");
-	loop_wall_set(lab->loop, now_us + 10000000);
-	ck_assert(lab_settle(lab));
-	check_state(lab, 0, "done");
-	lab_clean(lab, "set");
-	lab_free(lab);
-}
-END_TEST
-
-START_TEST(what_is_due_on_a_host_that_was_torn_down_is_missed)
-{
-	struct lab *lab = star();
-
-	set_schedule(lab, STEP);
-	lab_do(lab, "host.teardown", "{sb}", "wait", 1);
-	ck_assert(lab_settle(lab));
-	pass(lab, 10000);
-	check_state(lab, 0, "missed");
-	ck_assert_uint_eq(count_fired(lab), 0);
-	lab_kill(lab);
-	ck_assert(lab_open(lab));
-	check_state(lab, 0, "missed");
-	lab_clean(lab, "torn down");
-	lab_free(lab);
-}
-END_TEST
-
-START_TEST(an_entry_whose_member_is_gone_fails_and_the_next_goes_on)
-{
-	struct lab *lab = star();
-
-	set_schedule(lab, "[{\"after\":\"1s\",\"members\":{\"c\":{\"shape\":{\"to\":{\"rate\":\"1Mbit\"}}}}},"
-		     "{\"after\":\"1s\",\"shape\":{\"rate\":\"3Mbit\"}}]");
-	lab_do(lab, "vnode.destroy", "{ss sb}", "vnode", "c", "wait", 1);
-	ck_assert(lab_settle(lab));
-	pass(lab, 1000);
-	check_state(lab, 0, "failed");
-	check_state(lab, 1, "done");
-	ck_assert_double_eq_tol(rate_of(lab, "a"), 3e6, 1);
-	lab_clean(lab, "gone");
-	lab_free(lab);
-}
-END_TEST
-
-/* Shape, carrier: whichever call fails, all of the entry is as before and the entry says so. */
-START_TEST(an_entry_happens_whole_or_not_at_all)
-{
-	static const char *const ops[] = { "net.ports_shape", "net.ports_carrier" };
-
-	for (size_t i = 0; i < 2 * VN_COUNT(ops); i++) {
-		struct lab *lab = star();
-		json_t *error;
-
-		set_schedule(lab, ALL_AT_ONCE);
-		(i & 1 ? world_fail_after : world_fail)(lab->world, ops[i / 2], 1, VN_E_BACKEND);
-		pass(lab, 10000);
-		world_fault_clear(lab->world);
-		check_state(lab, 0, "failed");
-		error = entry_field(lab, 0, "error");
-		ck_assert(json_is_string(error));
-		ck_assert_double_eq_tol(rate_of(lab, "a"), 10e6, 1);
-		ck_assert_double_eq_tol(rate_of(lab, "b"), 10e6, 1);
-		ck_assert(is_up(lab, "a"));
-		ck_assert(lab_vnode(lab, "a") && is_up(lab, "b"));
-		lab_check_quiet(lab, ops[i / 2]);
-		lab_clean(lab, ops[i / 2]);
-		json_decref(error);
-		lab_free(lab);
-	}
-}
-END_TEST
-
-/* ---- kill -9 at any point of a firing ---- */
-
-enum death { DEATH_CALL, DEATH_COMMIT };
-
 static void
-check_once(struct lab *lab, json_t *wanted, const char *what)
+add_time_cases(TCase *tcase)
 {
-	json_t *got;
-
-	lab_check_quiet(lab, what);
-	got = lab_picture(lab);
-	lab_same(wanted, got, what);
-	ck_assert_msg(count_fired(lab) == 1, "%s: fired %u times", what, count_fired(lab));
-	json_decref(got);
-}
-
-/* Dies at the kth point; false: there were not so many. Afterwards the entry has happened once. */
-static bool
-die(enum death death, unsigned k, enum world_point point, json_t *wanted)
-{
-	struct lab *lab = star();
-	bool crashed;
-	char what[80];
-
-	snprintf(what, sizeof(what), "dies %s %u, %d", death == DEATH_CALL ? "at call" : "after commit", k,
-		 (int)point);
-	set_schedule(lab, ALL_AT_ONCE);
-	if (death == DEATH_CALL)
-		world_freeze_at(lab->world, k, point);
-	else
-		lab->crash_at = store_commits(lab->daemon->store) + k;
-	loop_clock_advance(lab->loop, 10000);
-	crashed = !lab_settle(lab);
-	if (crashed) {
-		lab_kill(lab);
-		ck_assert(lab_open(lab));
-		check_once(lab, wanted, what);
-		lab_kill(lab);
-		ck_assert(lab_open(lab));
-		check_once(lab, wanted, what);
-		lab_clean(lab, what);
-	}
-	lab_free(lab);
-	return crashed;
-}
-
-static json_t *
-picture_after(void)
-{
-	struct lab *lab = star();
-	json_t *picture;
-
-	set_schedule(lab, ALL_AT_ONCE);
-	pass(lab, 10000);
-	picture = lab_picture(lab);
-	lab_free(lab);
-	return picture;
-}
-
-START_TEST(kill_at_any_point_of_a_firing_neither_loses_nor_repeats_it)
-{
-	json_t *wanted = picture_after();
-	unsigned calls = 0, commits = 0;
-
-	for (enum world_point point = WORLD_BEFORE; point <= WORLD_AFTER; point++)
-		for (unsigned k = 1; die(DEATH_CALL, k, point, wanted); k++)
-			calls++;
-	for (unsigned k = 1; die(DEATH_COMMIT, k, WORLD_AFTER, wanted); k++)
-		commits++;
-	ck_assert_uint_ge(calls, 6);		/* the shapes and the carrier, at three points each */
-	ck_assert_uint_ge(commits, 3);
-	json_decref(wanted);
-}
-END_TEST
-
-int
-main(void)
-{
-	return run_suite("schedule", (const TTest *const[]){
+	add_tests(tcase, (const TTest *const[]){
 		entries_happen_in_their_time,
 		a_document_brings_shapes_members_and_carriers,
 		the_same_list_starts_nothing_anew,
 		another_list_replaces_and_an_empty_one_ends,
 		a_date_that_has_had_its_turn_gets_no_other,
-		what_cannot_be_is_refused_with_its_place,
-		entries_are_tried_in_the_order_of_time,
-		on_a_link_from_is_refused,
-		an_entry_waits_for_the_job_that_holds_the_lan,
-		what_became_due_meanwhile_is_made_up_for_in_order,
-		when_the_wall_clock_is_set_dates_move_with_it,
-		what_is_due_on_a_host_that_was_torn_down_is_missed,
-		an_entry_whose_member_is_gone_fails_and_the_next_goes_on,
-		an_entry_happens_whole_or_not_at_all,
-		kill_at_any_point_of_a_firing_neither_loses_nor_repeats_it,
 		NULL });
+}
+
+int
+main(void)
+{
+	return run_files("schedule", (const add_cases_fn[]){ add_time_cases, add_refusal_cases, add_end_cases, NULL });
 }

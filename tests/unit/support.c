@@ -59,17 +59,21 @@ set_true(void *arg)
 	*(bool *)arg = true;
 }
 
-int
-run_suite(const char *name, const TTest *const *tests)
+void
+add_tests(TCase *tcase, const TTest *const *tests)
+{
+	for (; *tests; tests++)
+		tcase_add_test(tcase, *tests);
+}
+
+static int
+run_tcase(const char *name, TCase *tcase)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
 	SRunner *runner = srunner_create(suite);
 	int n_failed;
 
 	tcase_set_timeout(tcase, 60);
-	for (; *tests; tests++)
-		tcase_add_test(tcase, *tests);
 	suite_add_tcase(suite, tcase);
 	if (!getenv("CK_FORK"))
 		srunner_set_fork_status(runner, CK_NOFORK);
@@ -77,4 +81,23 @@ run_suite(const char *name, const TTest *const *tests)
 	n_failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+run_suite(const char *name, const TTest *const *tests)
+{
+	TCase *tcase = tcase_create(name);
+
+	add_tests(tcase, tests);
+	return run_tcase(name, tcase);
+}
+
+int
+run_files(const char *name, const add_cases_fn *files)
+{
+	TCase *tcase = tcase_create(name);
+
+	for (; *files; files++)
+		(*files)(tcase);
+	return run_tcase(name, tcase);
 }

@@ -23,3 +23,9 @@ void set_true(void *arg);
  * unless CK_FORK=yes is set, so that sanitizers see leaks and gdb sees the test.
  */
 int run_suite(const char *name, const TTest *const *tests);
+
+/* Adds the tests (NULL-terminated) of one file of a suite. */
+void add_tests(TCase *tcase, const TTest *const *tests);
+typedef void (*add_cases_fn)(TCase *tcase);
+/* The same as run_suite() for a suite of several files (NULL-terminated). */
+int run_files(const char *name, const add_cases_fn *files);
