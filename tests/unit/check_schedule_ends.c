@@ -216,7 +216,7 @@ START_TEST(kill_at_any_point_of_a_firing_neither_loses_nor_repeats_it)
 	for (unsigned k = 1; die(DEATH_COMMIT, k, WORLD_AFTER, wanted); k++)
 		commits++;
 	ck_assert_uint_ge(calls, 6);		/* the shapes and the carrier, at three points each */
-	ck_assert_uint_ge(commits, 3);
+	ck_assert_uint_ge(commits, 2);		/* that it begins, and that it ended */
 	json_decref(wanted);
 }
 END_TEST
