@@ -308,7 +308,6 @@ run_writer(void *arg)
 {
 	struct writer *writer = arg;
 
-	thread_stand_back();
 	pthread_mutex_lock(&writer->lock);
 	for (;;) {
 		while (!writer->batch && !writer->is_stopping)
