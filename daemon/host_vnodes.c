@@ -118,16 +118,16 @@ halt_vnode(struct job *job, size_t item, void *arg, struct vn_error *err)
 {
 	const struct vnodes_task *task = arg;
 	struct vnode *vnode = vnode_by_vmid(job->daemon, task->vmids[item]);
+	enum verb_action action = vnode ? verb_action(VERB_HALT, vnode->observed) : VERB_NOTHING;
+	enum lock_holder holder = vnode ? job_lock_holder(job, &vnode->lock) : LOCK_FREE;
 	uint64_t grace_ns;
 	json_t *params;
 
-	enum lock_holder holder = vnode ? job_lock_holder(job, &vnode->lock) : LOCK_FREE;
-
 	(void)err;
-	if (holder == LOCK_OF_OTHER && task->is_cut_short && vnode->observed != VNODE_CREATING)
+	if (holder == LOCK_OF_OTHER && task->is_cut_short && vnode->observed != VNODE_CREATING &&
+	    (action == VERB_RUN || action == VERB_HELD))
 		count_held(job, vnode);
-	if (!vnode || holder == LOCK_OF_OTHER || holder == LOCK_OF_CHILD ||
-	    verb_action(VERB_HALT, vnode->observed) != VERB_RUN)
+	if (action != VERB_RUN || holder == LOCK_OF_OTHER || holder == LOCK_OF_CHILD)
 		return 0;
 	grace_ns = vnode->spec.grace_ns ? vnode->spec.grace_ns : job->daemon->config.grace_ns;
 	params = vnode_job_params(vnode);
