@@ -239,6 +239,35 @@ END_TEST
 
 /* ---- the disk and images -------------------------------------------------------------------- */
 
+/*
+ * The steps of a create share a journal entry. Killed in the last of them and failing in the first of its next
+ * life, it also takes back what only the earlier life had made.
+ */
+START_TEST(a_create_that_fails_in_its_next_life_takes_back_all_of_the_first)
+{
+	struct world_fault hang = { .op = "net.ports_up", .nth = 1, .action = WORLD_HANG };
+	struct world_fault fail = { .op = "disk.create", .nth = 1, .action = WORLD_FAIL,
+				    .code = VN_E_BACKEND };
+	struct lab *lab = lab_new();
+	json_t *before = lab_picture(lab), *after;
+
+	world_fault_add(lab->world, &hang);
+	lab_send(lab, "vnode.create", "{ss sb}", "name", "a", "wait", 1);
+	ck_assert(lab_await_hang(lab));
+	lab_kill(lab);
+	world_fault_clear(lab->world);
+	world_fault_add(lab->world, &fail);
+	ck_assert(lab_open(lab));
+	ck_assert_ptr_null(lab_vnode(lab, "a"));
+	after = lab_picture(lab);
+	lab_same_but_ids(before, after, "failed in its second life");
+	lab_check_quiet(lab, "failed in its second life");
+	json_decref(before);
+	json_decref(after);
+	lab_free(lab);
+}
+END_TEST
+
 START_TEST(a_download_that_a_crash_cut_begins_again)
 {
 	struct lab *lab = lab_new();
@@ -380,6 +409,7 @@ main(void)
 		after_a_reboot_it_waits_for_host_boot,
 		a_guest_that_runs_without_its_network_is_told_of_once,
 		a_world_that_is_gone_under_its_rows_is_no_reason_to_stay_away,
+		a_create_that_fails_in_its_next_life_takes_back_all_of_the_first,
 		a_download_that_a_crash_cut_begins_again,
 		one_download_serves_all_who_wait,
 		a_bad_image_leaves_nothing,
