@@ -210,7 +210,7 @@ START_TEST(an_image_is_whole_or_not_there_wherever_unpacking_was_killed)
 	for (k = 1; kill_at_change(start(unpack), k); k++)
 		there += check_store(k);
 	check_store(k);
-	ck_assert_uint_gt(k, 40);
+	ck_assert_uint_gt(k, 30);		/* changes: some for each entry, and those around them */
 	ck_assert_uint_ge(there, 1);
 }
 END_TEST
