@@ -30,7 +30,7 @@ BOOTS = {
 	"cut-committed": (["boot_cut"], "running"), "cut-answered": (["boot_cut"], "answer"),
 	"last": (["boot_last"], None),
 	# What needs nothing of what another boot has left, at once or by parts.
-	"apart": (["boot_network", "boot_lab", "boot_guest", "boot_thin"], None),
+	"networks": (["boot_network", "boot_lab"], None), "guests": (["boot_guest", "boot_thin"], None),
 	"network": (["boot_network"], None), "lab": (["boot_lab"], None), "guest": (["boot_guest"], None),
 	"thin": (["boot_thin"], None), "accuracy": (["boot_accuracy"], None),
 }
