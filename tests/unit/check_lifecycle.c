@@ -269,18 +269,28 @@ START_TEST(host_halt_leaves_what_is_wanted_and_restarts_nothing)
 }
 END_TEST
 
-START_TEST(host_halt_waits_for_what_is_booting)
+/* A boot of vnode a that hangs until lab_release; its request's id. */
+static int
+hang_a_boot(struct lab *lab)
 {
 	struct world_fault fault = { .op = "compute.start", .nth = 1, .action = WORLD_HANG };
-	struct lab *lab = lab_new();
-	json_t *answer;
-	int booting, halting;
+	int booting;
 
 	boot(lab, "never");
 	lab_do(lab, "vnode.halt", "{ss sb}", "vnode", "a", "wait", 1);
 	world_fault_add(lab->world, &fault);
 	booting = lab_send(lab, "vnode.boot", "{ss sb}", "vnode", "a", "wait", 1);
 	ck_assert(lab_await_hang(lab));
+	return booting;
+}
+
+START_TEST(host_halt_waits_for_what_is_booting)
+{
+	struct lab *lab = lab_new();
+	json_t *answer;
+	int booting, halting;
+
+	booting = hang_a_boot(lab);
 	halting = lab_send(lab, "host.halt", "{sb}", "wait", 1);
 	while (loop_run_once(lab->loop, false))
 		;
@@ -300,16 +310,11 @@ END_TEST
 /* The host goes down: half of the budget is all that others get. What they do goes on. */
 START_TEST(host_halt_waits_for_others_half_of_its_budget)
 {
-	struct world_fault fault = { .op = "compute.start", .nth = 1, .action = WORLD_HANG };
 	struct lab *lab = lab_new();
 	json_t *answer;
 	int booting, halting;
 
-	boot(lab, "never");
-	lab_do(lab, "vnode.halt", "{ss sb}", "vnode", "a", "wait", 1);
-	world_fault_add(lab->world, &fault);
-	booting = lab_send(lab, "vnode.boot", "{ss sb}", "vnode", "a", "wait", 1);
-	ck_assert(lab_await_hang(lab));
+	booting = hang_a_boot(lab);
 	halting = lab_send(lab, "host.halt", "{sb sI}", "wait", 1, "budget_ms", (json_int_t)10000);
 	while (loop_run_once(lab->loop, false))
 		;
