@@ -100,7 +100,7 @@ budget_ms(const struct job *job)
 	return json_integer_value(json_object_get(job->params, "budget_ms"));
 }
 
-/* What it is in the hands of others for was not waited for; they may be booting it. */
+/* A job of others holds it that was not waited for; it may be booting it. */
 static void
 count_held(struct job *job, const struct vnode *vnode)
 {

@@ -127,8 +127,8 @@ folder_create(const struct local *local, const struct disk_spec *spec, struct vn
 
 	if (folder_check(path, spec, spec->image_sha256, &is_there, err) < 0)
 		return -1;
-	if (is_there)
-		return 0;
+	if (is_there)	/* perhaps since a life that was killed before it had synced it */
+		return sync_disk(local, path, err);
 	/* What a crash left under the other name is of no use. */
 	if (put_away(local, new_path, "disk", err) < 0)
 		return -1;
