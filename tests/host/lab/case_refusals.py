@@ -190,6 +190,13 @@ def special_entries(c):
 
 # ---- the machine ----
 
+def fill_up(path):
+	"""Takes all room of a file system. Unbuffered: what a buffer keeps fails once more at close."""
+	with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+		while True:
+			file.write(bytes(4096))
+
+
 def case_full_disk(build):
 	"""A disk that is full: an error that says so, nothing left, and all goes on when there is room again."""
 	folder = os.path.join(BASE, "vnoded")
@@ -200,13 +207,7 @@ def case_full_disk(build):
 			c = w.client
 			c.change("vnode.create", name="v", image="busybox")
 			ballast = os.path.join(folder, "ballast")
-			with open(ballast, "wb") as file, open("/dev/zero", "rb") as zero:
-				try:
-					while True:
-						file.write(zero.read(1 << 16))
-						file.flush()
-				except OSError:
-					pass
+			fill_up(ballast)
 			digest = archive("large.tar.gz", lambda tar: tar.addfile(*entry("large", data=os.urandom(30 << 20))))
 			refusal = c.refused("image.add", name="other", file="large.tar.gz", sha256=digest, wait=True)
 			assert refusal.code == "limit", refusal
@@ -248,9 +249,7 @@ def case_a_guest_that_takes_all_room(build):
 			assert c.call("vnode.get", vnode="n2")["observed"] == "stopped"
 			# What makes room is not refused for want of it: the reserve, there again since the next change, serves it.
 			c.change("lan.down", lan="campus")
-			with open(os.path.join(folder, "ballast"), "wb", buffering=0) as file, contextlib.suppress(OSError):
-				while True:
-					file.write(bytes(4096))
+			fill_up(os.path.join(folder, "ballast"))
 			c.change("lan.up", lan="campus")		# spends it
 			assert c.refused("lan.down", lan="campus").code == "limit"
 			c.change("topology.delete", topology="star")
