@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Runs tests of a build folder through meson and says what each counted.
 
-usage: run.py BUILD SUITE [--only NAME,...] [--alone [--beside NAME,...]] [--wrapper COMMAND] [--tally FILE] [--label WORD]
+usage: run.py BUILD SUITE [--only NAME,...] [--alone [--beside NAME,...]] [--again] [--wrapper COMMAND]
+              [--tally FILE] [--notes FILE] [--label WORD]
   --only     these tests of the suite
   --alone    one test at a time, and show each when it has ended
   --beside   but beside them these, one at a time too: they share nothing with the others
+  --again    a failed assertion is tried once more: passed then, it is counted as passed and named unsteady
   --wrapper  run the test programs through a command
   --tally    add "PASSED FAILED" to this file, for a sum over several runs
+  --notes    add a line to this file for each that failed or was unsteady
 
 What surprises: a program's own counts are believed only if it also ended well. One that dies, hangs or
 prints no counts adds one failure.
@@ -22,6 +25,9 @@ import threading
 
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
 PLAIN = re.compile(r"(?:^|\s)(\d+) passed, (\d+) failed$", re.M)
+# How check, and our own suites, name what failed: an assertion (F), or a program that died or hung (E).
+FAILED = re.compile(r"^(?:\S+:\d+:(?P<kind>[FE]):(?P<group>[^:]*):(?P<case>.*)|FAIL:? (?P<plain>.*))$", re.M)
+UNSTEADY = re.compile(r"^(unsteady: .*)$", re.M)
 
 
 def counts(text, is_good):
@@ -72,7 +78,7 @@ def compile_tests(build, tests):
 		sys.exit("run.py: cannot build %s:\n%s" % (build, result.stdout))
 
 
-def run(build, suite, tests, options):
+def run(build, suite, tests, options, **env):
 	"""Runs meson once; returns its records by name."""
 	base = os.path.join(build, "meson-logs", "run-%d-%s." % (os.getpid(), tests[0].name))
 	command = ["meson", "test", "-C", build, "--no-rebuild", "--suite", suite, "--logbase",
@@ -80,7 +86,7 @@ def run(build, suite, tests, options):
 	if options.wrapper:
 		command += ["--wrapper", options.wrapper]
 	result = subprocess.run(command + [test.name for test in tests], stdout=subprocess.PIPE,
-		stderr=subprocess.STDOUT, text=True)
+		stderr=subprocess.STDOUT, text=True, env=dict(os.environ, **env))
 	log = base + ("-" + os.path.basename(options.wrapper.split()[0]) if options.wrapper else "") + ".json"
 	try:
 		with open(log) as file:
@@ -96,11 +102,15 @@ def run(build, suite, tests, options):
 	return found
 
 
+def output(record):
+	return record.get("stdout", "") + "\n" + record.get("stderr", "")
+
+
 def show(label, record, passed, failed):
 	print("  %-32s %5d passed, %d failed  (%.1f s)" % (label, passed, failed, record["duration"]))
 	if record["result"] == "SKIP":
 		print("    skipped: " + record.get("stdout", "").strip().split("\n")[-1])
-	elif failed:
+	elif failed or UNSTEADY.search(output(record)):
 		text = record.get("stdout", "") + record.get("stderr", "")
 		print("    %s:" % record["result"])
 		lines = text.strip().split("\n")
@@ -110,14 +120,54 @@ def show(label, record, passed, failed):
 	sys.stdout.flush()
 
 
-def add(total, test, record):
-	passed, failed = counts(record.get("stdout", "") + "\n" + record.get("stderr", ""),
-		record["result"] in ("OK", "EXPECTEDFAIL"))
-	if record["result"] == "SKIP":
-		passed, failed = 0, 0
-	show(test.name, record, passed, failed)
-	total[0] += passed
-	total[1] += failed
+def is_good(record):
+	return record["result"] in ("OK", "EXPECTEDFAIL")
+
+
+def passes_again(build, test, record, options):
+	"""Tries the groups of a check program once more in which only assertions failed."""
+	found = list(FAILED.finditer(output(record)))
+	groups = sorted({match["group"] for match in found if match["kind"] == "F"})
+	if not groups or any(match["kind"] != "F" for match in found):
+		return False
+	return all(is_good(run(build, options.suite, [test], options, CK_RUN_CASE=group)[test.name]) for group in groups)
+
+
+class Total:
+	"""What all tests of a run counted, and a line for each that was not simply good."""
+
+	def __init__(self, build, options):
+		self.build, self.options = build, options
+		self.passed = self.failed = 0
+		self.notes = []
+
+	def add(self, test, record):
+		passed, failed = counts(output(record), is_good(record))
+		if record["result"] == "SKIP":
+			passed, failed = 0, 0
+		show(test.name, record, passed, failed)
+		notes = UNSTEADY.findall(output(record))
+		if failed:
+			what = [match["plain"] or match["case"] for match in FAILED.finditer(output(record))]
+			is_unsteady = self.options.again and passes_again(self.build, test, record, self.options)
+			word = "unsteady" if is_unsteady else "failed"
+			notes += ["%s: %s" % (word, line[:400]) for line in what or [record["result"]]]
+			if is_unsteady:
+				print("    %s: passed when tried again" % test.name)
+				passed, failed = passed + failed, 0
+		self.notes += ["%s: %s: %s" % (self.options.label or self.options.suite, test.name, note) for note in notes]
+		self.passed += passed
+		self.failed += failed
+
+	def tell(self):
+		options = self.options
+		print("%s: %d passed, %d failed" % (options.label or options.suite, self.passed, self.failed))
+		if options.tally:
+			with open(options.tally, "a") as file:
+				file.write("%d %d\n" % (self.passed, self.failed))
+		if options.notes:
+			with open(options.notes, "a") as file:
+				file.writelines(note + "\n" for note in self.notes)
 
 
 def main():
@@ -127,21 +177,23 @@ def main():
 	parser.add_argument("--only", default="")
 	parser.add_argument("--alone", action="store_true")
 	parser.add_argument("--beside", default="")
+	parser.add_argument("--again", action="store_true")
 	parser.add_argument("--wrapper", default="")
 	parser.add_argument("--tally")
+	parser.add_argument("--notes")
 	parser.add_argument("--label", default="")
 	options = parser.parse_args()
 	build = os.path.realpath(options.build)
 	tests = tests_of(build, options.suite, [name for name in options.only.split(",") if name])
 	compile_tests(build, tests)
-	total, lock = [0, 0], threading.Lock()
+	total, lock = Total(build, options), threading.Lock()
 
 	def work(batches):
 		for batch in batches:
 			records = run(build, options.suite, batch, options)
 			with lock:
 				for test in batch:
-					add(total, test, records[test.name])
+					total.add(test, records[test.name])
 
 	beside = options.beside.split(",")
 	rows = [[tests]]
@@ -149,11 +201,8 @@ def main():
 		rows = [[[test] for test in tests if (test.name in beside) == is_beside] for is_beside in (False, True)]
 	with concurrent.futures.ThreadPoolExecutor() as pool:
 		list(pool.map(work, rows))
-	print("%s: %d passed, %d failed" % (options.label or options.suite, total[0], total[1]))
-	if options.tally:
-		with open(options.tally, "a") as file:
-			file.write("%d %d\n" % tuple(total))
-	return 1 if total[1] else 0
+	total.tell()
+	return 1 if total.failed else 0
 
 
 if __name__ == "__main__":
