@@ -22,6 +22,7 @@
 #include "backends/disk/part_file.h"
 #include "proto/base/mem.h"
 #include "tests/mini_loop.h"
+#include "tests/shell.h"
 #include "tests/tar_file.h"
 
 #define SHA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -327,10 +328,8 @@ set_up(void)
 static void
 tear_down(void)
 {
-	vn_autofree char *command = vn_format("rm -rf %s", folder);
-
 	mini_loop_free(loop);
-	ck_assert_int_eq(system(command), 0);
+	shell("rm -rf %s", folder);
 }
 
 int

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +23,6 @@ struct vn_error err;
 
 static pid_t sleeper;
 static bool is_state_mounted;
-
-void
-run(const char *format, ...)
-{
-	char command[4096];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	ck_assert_msg(system(command) == 0, "failed: %s", command);
-}
 
 /* A process in a user namespace whose ids are shifted by BASE. */
 static void
@@ -55,7 +42,7 @@ make_userns(void)
 	ck_assert_int_eq(read(pipes[0], &ready, 1), 1);
 	close(pipes[0]);
 	close(pipes[1]);
-	run("echo 0 %u 65536 >/proc/%d/uid_map && echo 0 %u 65536 >/proc/%d/gid_map", BASE, sleeper,
+	shell("echo 0 %u 65536 >/proc/%d/uid_map && echo 0 %u 65536 >/proc/%d/gid_map", BASE, sleeper,
 	    BASE, sleeper);
 	snprintf(userns, sizeof(userns), "/proc/%d/ns/user", sleeper);
 }
@@ -80,14 +67,14 @@ world_end(void)
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
 	if (is_state_mounted)
-		run("umount %s", state_dir);
-	run("! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s", folder, folder, folder);
+		shell("umount %s", state_dir);
+	shell("! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s", folder, folder, folder);
 }
 
 void
 mount_state(const char *kind)
 {
-	run("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mkdir -p %s && "
+	shell("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mkdir -p %s && "
 	    "mount -o loop %s/fs %s", folder, kind, folder, state_dir, folder, state_dir);
 	is_state_mounted = true;
 }

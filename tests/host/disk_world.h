@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "backends/disk.h"
+#include "tests/shell.h"
 #include "tests/tar_file.h"
 
 #define SHA   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -40,9 +41,7 @@ void open_disk(void);
 /* Unmounts what is mounted, too. */
 void close_disk(void);
 
-/* Runs a shell command, which has to succeed. */
-void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The same as the root of `userns`, in that folder. */
+/* Runs a shell command as the root of `userns`, in that folder; it has to succeed. */
 void run_in(const char *root, const char *command);
 
 /* Unpacks within limits that nothing here comes near to. Returns what the backend does, with `err`. */

@@ -14,6 +14,7 @@
 #include "backends/disk/inject.h"
 #include "backends/disk/shadow.h"
 #include "proto/base/mem.h"
+#include "tests/shell.h"
 #include "tests/unit/run.h"
 
 static char folder[] = "/tmp/check-inject-XXXXXX";
@@ -35,17 +36,13 @@ set_up(void)
 static void
 in_root(const char *command)
 {
-	vn_autofree char *line = vn_format("cd %s && OUT=%s && { %s; }", root, outside, command);
-
-	ck_assert_msg(system(line) == 0, "failed: %s", line);
+	shell("cd %s && OUT=%s && { %s; }", root, outside, command);
 }
 
 static void
 tear_down(void)
 {
-	vn_autofree char *line = vn_format("rm -rf %s", folder);
-
-	ck_assert_int_eq(system(line), 0);
+	shell("rm -rf %s", folder);
 }
 
 static int
