@@ -13,6 +13,7 @@ from lab.server import Proxy, announce, cut, hold, nginx, status
 from lab.world import BASE, World
 
 FAST = {"image_retry_wait": "1ms", "image_stall": "2s"}
+PATIENT = {"image_stall": "600s"}		# what is held stays held until the test has done its part
 
 
 def make_archive(path, seed, size=3 << 20):
@@ -125,7 +126,7 @@ def case_fetch_of_a_file_that_changes(build):
 
 
 def case_fetch_goes_on_after_a_kill(build):
-	with Web(build) as web:
+	with Web(build, **PATIENT) as web:
 		for name, restart in ("killed", web.world.restart), ("stopped", None):
 			web.proxy.expect(hold(1 << 20))
 			web.begin(name)
@@ -146,7 +147,7 @@ def case_fetch_goes_on_after_a_kill(build):
 
 
 def case_fetch_cancelled_leaves_a_part(build):
-	with Web(build) as web:
+	with Web(build, **PATIENT) as web:
 		web.proxy.expect(hold(1 << 20))
 		job = web.begin("a")
 		web.await_part(1 << 20)

@@ -26,7 +26,7 @@ def check_pings(client, document):
 			for address in [addresses] if isinstance(addresses, str) else addresses:
 				address = address.split("/")[0]
 				id = client.send("vnode.exec", {"vnode": name, "stdio": "capture",
-						 "argv": ["ping", "-c", "1", "-W", "3", address]})
+						 "argv": ["ping", "-c", "1", "-W", "10", address]})
 				waits[id] = f"{lan}: {name} to {address}"
 	for id, what in waits.items():
 		assert client.wait(id)["exit_code"] == 0, f"no ping {what}"
@@ -52,7 +52,7 @@ def case_ring_of_five(build):
 		interfaces = {i["lan"]: i["name"] for i in c.call("vnode.get", vnode="n1")["interfaces"]}
 		assert c.output("n1", f"cat /sys/class/net/{interfaces['l1']}/mtu") == "1400"
 		assert c.output("n1", f"cat /sys/class/net/{interfaces['campus']}/mtu") == "1500"
-		assert c.run("n1", "ping", "-c", "1", "-W", "2", "198.18.0.1").status == 0, "no gateway"
+		assert c.run("n1", "ping", "-c", "1", "-W", "10", "198.18.0.1").status == 0, "no gateway"
 
 
 def case_carrier(build):

@@ -11,6 +11,12 @@ def ensure_libvirtd():
 		start_libvirtd()
 
 
+def await_recovery(c):
+	"""What clears up after an outage holds the vnodes that it looks at until it has ended."""
+	c.event("host.warning")
+	c.event("job.state", method="host.recover", state="done")
+
+
 def case_libvirtd_killed(build):
 	try:
 		with World(build) as w:
@@ -27,7 +33,7 @@ def case_libvirtd_killed(build):
 			refusal = c.refused("vnode.boot", vnode="late", wait=True)
 			assert refusal.code == "backend" and "libvirt" in refusal.text, refusal
 			start_libvirtd()
-			c.event("host.warning")
+			await_recovery(c)
 			c.change("vnode.boot", vnode="late")
 			c.call("vnode.wait", vnode="n3", observed=["stopped", "failed"])
 			c.change("vnode.boot", vnode="n3")
@@ -65,9 +71,7 @@ def case_start_without_libvirtd(build):
 			assert c.refused("vnode.boot", vnode="n3", wait=True).code in ("backend", "busy", "state")
 			c.subscribe()
 			start_libvirtd()
-			c.event("host.warning")
-			# What clears up after the outage holds the vnode until it has ended.
-			c.event("job.state", method="host.recover", state="done")
+			await_recovery(c)
 			c.change("vnode.boot", vnode="n3")
 			assert ping(c, "n3", "10.2.0.1", 3)
 			remove_libvirts_cgroups()

@@ -13,9 +13,10 @@ from lab.client import PATIENCE
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 STRANGER = "02:66:66:66:66:66"
 
-# Reads ["interface", [hex, …]] and sends each.
+# Reads ["interface", [hex, …]] and sends each, from one processor: each has a queue of its own, and order is wanted.
 SEND = """
-import json, socket, sys
+import json, os, socket, sys
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 interface, frames = json.load(sys.stdin)
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((interface, 0))

@@ -203,6 +203,7 @@ class World:
 		for mount in reversed(mounts()):
 			if mount.startswith(self.daemon.folder + "/"):
 				subprocess.run(["umount", "-l", mount], capture_output=True)
+		remove_libvirts_cgroups()
 
 
 # ---- what a machine has ----
@@ -274,6 +275,14 @@ def difference(before, after):
 	if isinstance(before, (list, set)) and isinstance(after, (list, set)):
 		return [one for one in before if one not in after], [one for one in after if one not in before]
 	return before, after
+
+
+def eventually(test):
+	"""Until what the kernel still has in its hands has come about; says whether it has."""
+	end = time.monotonic() + PATIENCE
+	while not (result := test()) and time.monotonic() < end:
+		pass
+	return result
 
 
 def pids():
@@ -377,4 +386,4 @@ def star(n, name="star", **more):
 
 
 def ping(client, vnode, address, count=1):
-	return client.run(vnode, "ping", "-c", str(count), "-W", "2", address).status == 0
+	return client.run(vnode, "ping", "-c", str(count), "-W", "5", address).status == 0
