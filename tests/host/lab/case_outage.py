@@ -44,6 +44,7 @@ def case_libvirtd_killed(build):
 			assert c.event("vnode.exit", vnode="n2")["data"]["cause"] == "killed"
 			stop_libvirtd()
 			start_libvirtd()
+			await_recovery(c)
 			c.change("vnode.halt", vnode="n1")
 			c.change("vnode.boot", vnode="n1")
 			remove_libvirts_cgroups()
