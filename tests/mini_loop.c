@@ -258,8 +258,10 @@ mini_loop_run(struct mini_loop *loop, const bool *done, unsigned limit_ms)
 {
 	uint64_t end_ms = now_ms() + limit_ms;
 
-	while (!*done && now_ms() < end_ms)
-		run_round(loop, end_ms);
+	if (!*done)
+		do		/* once more where the time is over: what came meanwhile has come in time */
+			run_round(loop, end_ms);
+		while (!*done && now_ms() < end_ms);
 	sweep(loop);
 	return *done;
 }

@@ -39,7 +39,7 @@ class Machine:
 			"-serial", f"file:{self.log}", "-serial", "stdio",
 			"-kernel", path("vmlinuz"), "-initrd", path("initrd"),
 			"-drive", f"file={path(disk)},if=virtio,format=raw,cache=unsafe",
-			"-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off "
+			"-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off nowatchdog "
 				   f"systemd.journald.forward_to_console=1 vnoded.boot={boot}"],
 			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 		self.data = b""

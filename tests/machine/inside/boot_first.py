@@ -210,6 +210,7 @@ def survives(m, what):
 	before = inits_of(m.client(), NAMES)
 	ping = Ping(before["r1"], "10.1.1.2", 0.1, "/opt/machine/busybox")
 	what()
+	run("systemctl", "start", "vnoded.service")	# returns when it is ready: changes are refused until then
 	assert inits_of(m.client(), NAMES) == before
 	ping.await_replies()
 	ping.end()

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from lab.client import Closed
+from lab.client import Closed, Refusal
 from lab.world import mounts, run
 from machine import CONFIGURATION, add_image, show, vnodectl
 
@@ -58,6 +58,9 @@ def patiently(m, what):
 			return what(m.client())
 		except (Closed, ConnectionError):
 			pass
+		except Refusal as refusal:		# it recovers still
+			if refusal.code != "busy" or refusal.job:
+				raise
 
 
 def settle(c):
