@@ -8,7 +8,7 @@
 #include "proto/base/mem.h"
 
 void
-shell(const char *format, ...)
+run(const char *format, ...)
 {
 	vn_autofree char *command = NULL;
 	va_list args;

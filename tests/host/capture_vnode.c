@@ -125,7 +125,7 @@ capture(const struct vnode *vnode, bool delta, const char *name, struct capture_
 	vn_autofree char *path = vn_format("%s/archives/%s", folder, name);
 
 	ok(try_capture(vnode, delta, path, ret));
-	shell("test $(stat -c %%s %s) = %llu && test $(sha256sum <%s | cut -c-64) = %s", path,
+	run("test $(stat -c %%s %s) = %llu && test $(sha256sum <%s | cut -c-64) = %s", path,
 	    (unsigned long long)ret->bytes, path, ret->sha256);
 }
 
@@ -164,6 +164,6 @@ look(struct vnode *vnode, const char *name)
 	fputs(looker, file);
 	fclose(file);
 	ok(disk->ops->mount(disk, &plain, vnode->root, &err));
-	shell("cd %s && python3 %s | sort >%s/%s", vnode->root, program, folder, name);
+	run("cd %s && python3 %s | sort >%s/%s", vnode->root, program, folder, name);
 	ok(disk->ops->unmount(disk, &plain, &err));
 }

@@ -20,7 +20,7 @@ set_up(void)
 	cancelled = false;
 	world_begin("capture");
 	open_disk();
-	shell("mkdir %s/archives", folder);
+	run("mkdir %s/archives", folder);
 }
 
 static void
@@ -44,11 +44,11 @@ START_TEST(a_whole_capture_is_the_same_of_every_vnode_with_those_contents)
 	create(&second, 8, a.sha256);
 	inject(&second);
 	capture(&second, false, "c", &c);
-	shell("cmp %s/archives/a %s/archives/c", folder, folder);
+	run("cmp %s/archives/a %s/archives/c", folder, folder);
 	ck_assert_str_eq(a.sha256, c.sha256);
 	look(&first, "first");
 	look(&second, "second");
-	shell("test $(wc -l <%s/first) -gt 25 && diff %s/first %s/second", folder, folder, folder);
+	run("test $(wc -l <%s/first) -gt 25 && diff %s/first %s/second", folder, folder, folder);
 }
 END_TEST
 
@@ -68,9 +68,9 @@ START_TEST(a_delta_on_the_same_image_is_the_same_vnode)
 	inject(&second);
 	look(&first, "first");
 	look(&second, "second");
-	shell("diff %s/first %s/second", folder, folder);
+	run("diff %s/first %s/second", folder, folder);
 	capture(&second, false, "round", &again);
-	shell("cmp %s/archives/whole %s/archives/round", folder, folder);
+	run("cmp %s/archives/whole %s/archives/round", folder, folder);
 }
 END_TEST
 
@@ -83,10 +83,10 @@ START_TEST(a_delta_holds_what_differs_and_nothing_else)
 	create(&vnode, 7, SHA);
 	inject(&vnode);
 	capture(&vnode, true, "none", &facts);
-	shell("! tar -tf %s/archives/none | grep -v '/$'", folder);
+	run("! tar -tf %s/archives/none | grep -v '/$'", folder);
 	in_guest(&vnode, "echo 1 >etc/new; rm one");
 	capture(&vnode, true, "some", &facts);
-	shell("test \"$(tar -tf %s/archives/some | grep -v '/$' | tr '\\n' ' ')\" = './.wh.one ./etc/new '", folder);
+	run("test \"$(tar -tf %s/archives/some | grep -v '/$' | tr '\\n' ' ')\" = './.wh.one ./etc/new '", folder);
 }
 END_TEST
 
@@ -107,7 +107,7 @@ START_TEST(deltas_of_deltas_go_on)
 	create(&third, 9, facts[1].sha256);
 	inject(&third);
 	capture(&third, false, "3", &facts[3]);
-	shell("cmp %s/archives/2 %s/archives/3", folder, folder);
+	run("cmp %s/archives/2 %s/archives/3", folder, folder);
 	in_guest(&third, "test -f newer/deep/file && test -d newer/deep/inside && test ! -e new && test ! -e old "
 		 "&& test -f over && test ! -e three && test -f etc/gone/here");
 }
@@ -121,11 +121,11 @@ START_TEST(nothing_of_a_machine_of_its_own_gets_into_an_image)
 	lived(&vnode);
 	for (int delta = 0; delta <= 1; delta++) {
 		capture(&vnode, delta, "a", &facts);
-		shell("cd %s/archives && ! grep -qaE 'key of|vnode-7|user\\.overlay|trusted\\.|SCHILY.ino=[1-9]|atime' a"
+		run("cd %s/archives && ! grep -qaE 'key of|vnode-7|user\\.overlay|trusted\\.|SCHILY.ino=[1-9]|atime' a"
 		    " && ! tar -tf a | grep -E 'hostname|ssh_host|authorized_keys|socket'", folder);
 	}
 	capture(&vnode, false, "a", &facts);
-	shell("cd %s/archives && tar -xOf a ./etc/hosts | grep -q of-the-image && "
+	run("cd %s/archives && tar -xOf a ./etc/hosts | grep -q of-the-image && "
 	    "tar -xOf a ./etc/machine-id | grep -q uninitialized", folder);
 }
 END_TEST
@@ -138,10 +138,10 @@ START_TEST(entries_come_in_the_order_of_their_paths_bytes)
 	lived(&vnode);
 	for (int delta = 0; delta <= 1; delta++) {
 		capture(&vnode, delta, "a", &facts);
-		shell("cd %s/archives && tar --quoting-style=literal -tf a >list && test $(wc -l <list) -gt 15 && "
+		run("cd %s/archives && tar --quoting-style=literal -tf a >list && test $(wc -l <list) -gt 15 && "
 		    "LC_ALL=C sort -c list", folder);
 	}
-	shell("cd %s/archives && tar -tf a | grep -qx ./over/.wh..wh..opq && tar -tf a | grep -qx ./.wh.old "
+	run("cd %s/archives && tar -tf a | grep -qx ./over/.wh..wh..opq && tar -tf a | grep -qx ./.wh.old "
 	    "&& tar -tf a | grep -qx ./new/deep/file", folder);
 }
 END_TEST

@@ -33,7 +33,7 @@ START_TEST(what_an_image_cannot_hold_is_named)
 		ck_assert_int_eq(try_capture(&vnode, delta, path, &facts), -1);
 		ck_assert_msg(strstr(err.text, refused[_i].says), "%s", err.text);
 		ck_assert(err.code == VN_E_INVALID || err.code == VN_E_LIMIT);
-		shell("test ! -e %s", path);
+		run("test ! -e %s", path);
 	}
 }
 END_TEST
@@ -54,7 +54,7 @@ START_TEST(a_capture_can_be_called_off_and_needs_a_disk_to_itself)
 	absent.spec = vnode.spec;
 	absent.spec.vmid = 99;
 	fails(try_capture(&absent, false, path, &facts), VN_E_NOT_FOUND);
-	shell("test ! -e %s", path);
+	run("test ! -e %s", path);
 }
 END_TEST
 
@@ -69,14 +69,14 @@ START_TEST(a_full_disk_leaves_nothing)
 
 	lived(&vnode);
 	in_guest(&vnode, "dd if=/dev/urandom of=noise bs=1M count=3 status=none");
-	shell("mkdir %s", small);
+	run("mkdir %s", small);
 	for (unsigned kib = 1 << 10; kib < 16 << 10; kib += 900) {
 		vn_autofree char *options = vn_format("size=%uk", kib);
 
 		ck_assert_int_eq(mount("tmpfs", small, "tmpfs", 0, options), 0);
 		if (try_capture(&vnode, false, path, &facts) < 0) {
 			ck_assert_msg(err.code == VN_E_LIMIT, "%s", err.text);
-			shell("test -z \"$(ls -A %s)\"", small);
+			run("test -z \"$(ls -A %s)\"", small);
 			refusals++;
 		}
 		ck_assert_int_eq(umount2(small, 0), 0);

@@ -44,7 +44,7 @@ START_TEST(disks_of_all_types_give_the_same_archive)
 	create_there((size_t)_i, &second, 8, facts.sha256);
 	inject(&second);
 	capture(&second, false, "other", &again);
-	shell("cmp %s/archives/overlay %s/archives/other", folder, folder);
+	run("cmp %s/archives/overlay %s/archives/other", folder, folder);
 	ck_assert_str_eq(facts.sha256, again.sha256);
 	/* And back: what lived there becomes an overlay. */
 	create_there((size_t)_i, &third, 9, SHA);
@@ -58,7 +58,7 @@ START_TEST(disks_of_all_types_give_the_same_archive)
 	create(&first, 10, facts.sha256);
 	inject(&first);
 	capture(&first, false, "back", &again);
-	shell("cmp %s/archives/lived %s/archives/back", folder, folder);
+	run("cmp %s/archives/lived %s/archives/back", folder, folder);
 	fails(try_capture(&third, true, "/nowhere/x", &facts), VN_E_UNSUPPORTED);
 	ok(disk->ops->destroy(disk, &second.spec, &err));
 	ok(disk->ops->destroy(disk, &third.spec, &err));
@@ -78,11 +78,11 @@ START_TEST(what_ext4_has_for_itself_is_in_no_archive)
 	ok(disk->ops->grow(disk, &second.spec, &err));
 	in_guest(&second, "test -d lost+found");
 	capture(&second, false, "grown", &facts);
-	shell("cmp %s/archives/overlay %s/archives/grown", folder, folder);
+	run("cmp %s/archives/overlay %s/archives/grown", folder, folder);
 	/* What it has found is the guest's. */
 	in_guest(&second, "echo found >lost+found/1");
 	capture(&second, false, "found", &facts);
-	shell("tar -tf %s/archives/found | grep -qx ./lost+found/1", folder);
+	run("tar -tf %s/archives/found | grep -qx ./lost+found/1", folder);
 	ok(disk->ops->destroy(disk, &second.spec, &err));
 }
 END_TEST
@@ -102,7 +102,7 @@ START_TEST(a_lost_and_found_of_the_image_stays_in_it)
 	in_guest(&third, "rm lost+found/1 && touch -d @2 lost+found");
 	capture(&second, false, "second", &facts);
 	capture(&third, false, "third", &again);
-	shell("cmp %s/archives/second %s/archives/third && tar -tf %s/archives/second | grep -qx ./lost+found/", folder,
+	run("cmp %s/archives/second %s/archives/third && tar -tf %s/archives/second | grep -qx ./lost+found/", folder,
 	    folder, folder);
 	ok(disk->ops->destroy(disk, &second.spec, &err));
 }

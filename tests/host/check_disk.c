@@ -91,8 +91,8 @@ START_TEST(writes_land_in_the_disk_with_the_ids_of_the_image)
 	ck_assert_uint_eq(st.st_uid, 33);
 	ck_assert_int_eq(lstat(in_disk("upper/etc/passwd"), &st), 0);
 	ck_assert(S_ISCHR(st.st_mode));
-	shell("grep -q root %s/images/" SHA "/root/etc/passwd", state_dir);
-	shell("test \"$(cat %s/images/" SHA "/root/etc/owned)\" = 'by 33'", state_dir);
+	run("grep -q root %s/images/" SHA "/root/etc/passwd", state_dir);
+	run("test \"$(cat %s/images/" SHA "/root/etc/owned)\" = 'by 33'", state_dir);
 }
 END_TEST
 
@@ -122,7 +122,7 @@ START_TEST(two_vnodes_share_an_image_and_nothing_else)
 	ok(disk->ops->create(disk, &other, &err));
 	ok(disk->ops->mount(disk, &other, other_path, &err));
 	in_guest("echo mine >etc/mine");
-	shell("test ! -e %s/etc/mine && test -e %s/etc/passwd", other_path, other_path);
+	run("test ! -e %s/etc/mine && test -e %s/etc/passwd", other_path, other_path);
 	ok(disk->ops->unmount(disk, &other, &err));
 	ok(disk->ops->destroy(disk, &other, &err));
 	in_guest("grep -q mine etc/mine");
@@ -136,7 +136,7 @@ START_TEST(a_privileged_vnode_has_the_hosts_ids)
 	add_image(SHA);
 	ok(disk->ops->create(disk, &privileged, &err));
 	ok(disk->ops->mount(disk, &privileged, path, &err));
-	shell("test \"$(stat -c %%u %s/etc/owned)\" = 33 && echo x >%s/x", path, path);
+	run("test \"$(stat -c %%u %s/etc/owned)\" = 33 && echo x >%s/x", path, path);
 	ck_assert_int_eq(lstat(in_disk("upper/x"), &st), 0);
 	ck_assert_uint_eq(st.st_uid, 0);
 }
@@ -191,19 +191,19 @@ START_TEST(a_foreign_mount_is_left_alone)
 {
 	add_image(SHA);
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("mkdir %s/root/7 && mount -t tmpfs foreign %s/root/7", run_dir, run_dir);
+	run("mkdir %s/root/7 && mount -t tmpfs foreign %s/root/7", run_dir, run_dir);
 	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_EXISTS);
 	fails(disk->ops->unmount(disk, &spec, &err), VN_E_EXISTS);
 	fails(disk->ops->inject(disk, &spec, NULL, 0, &err), VN_E_STATE);
-	shell("umount %s/root/7", run_dir);
+	run("umount %s/root/7", run_dir);
 }
 END_TEST
 
 START_TEST(the_host_sees_no_helper_mounts)
 {
 	create_and_mount();
-	shell("test $(grep -c %s /proc/self/mountinfo) -le 2", folder);
-	shell("grep '%s/root/7 ' /proc/self/mountinfo | grep -q nodev", run_dir);
+	run("test $(grep -c %s /proc/self/mountinfo) -le 2", folder);
+	run("grep '%s/root/7 ' /proc/self/mountinfo | grep -q nodev", run_dir);
 }
 END_TEST
 
@@ -212,7 +212,7 @@ START_TEST(host_down_unmounts_everything)
 	create_and_mount();
 	ok(disk->ops->host_down(disk, &err));
 	ok(disk->ops->host_down(disk, &err));
-	shell("! grep -q %s /proc/self/mountinfo", folder);
+	run("! grep -q %s /proc/self/mountinfo", folder);
 	ok(disk->ops->host_up(disk, &err));
 	ok(disk->ops->mount(disk, &spec, path, &err));
 }
@@ -240,7 +240,7 @@ START_TEST(a_state_folder_on_overlayfs_is_named)
 	vn_autofree char *other_state = vn_format("%s/merged/state", folder);
 	char **missing;
 
-	shell("cd %s && mkdir l u w merged && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none "
+	run("cd %s && mkdir l u w merged && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none "
 	    "merged", folder);
 	other_env.state_dir = other_state;
 	ok(disk_local.open(&other_env, &other, &err));
@@ -249,7 +249,7 @@ START_TEST(a_state_folder_on_overlayfs_is_named)
 	ck_assert_msg(strstr(missing[0], "ext4"), "%s", missing[0]);
 	backend_free_strings(missing);
 	other->ops->close(other);
-	shell("umount %s/merged", folder);
+	run("umount %s/merged", folder);
 }
 END_TEST
 

@@ -29,7 +29,7 @@ static void
 remount(void)
 {
 	ok(disk->ops->unmount(disk, &spec, &err));
-	shell("! grep -q %s/root/ /proc/self/mountinfo && ! losetup -a | grep -q %s/extra", run_dir, state_dir);
+	run("! grep -q %s/root/ /proc/self/mountinfo && ! losetup -a | grep -q %s/extra", run_dir, state_dir);
 	ok(disk->ops->mount(disk, &spec, path, &err));
 }
 
@@ -38,7 +38,7 @@ START_TEST(an_extra_disk_is_the_guests_and_stays_when_the_root_is_made_anew)
 	begin_extras();
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	ok(disk->ops->mount(disk, &spec, path, &err));
-	shell("test $(grep -c %s/root/7 /proc/self/mountinfo) = 3", run_dir);
+	run("test $(grep -c %s/root/7 /proc/self/mountinfo) = 3", run_dir);
 	in_guest("test \"$(stat -c %u:%g:%a data)\" = 0:0:755 && test \"$(stat -f -c %T data)\" = ext2/ext3");
 	in_guest("echo kept >data/file && chown 33:34 data/file && echo kept >data/logs/file");
 	remount();
@@ -46,10 +46,10 @@ START_TEST(an_extra_disk_is_the_guests_and_stays_when_the_root_is_made_anew)
 	ok(disk->ops->unmount(disk, &spec, &err));
 	ok(disk->ops->renew(disk, &spec, &err));
 	ok(disk->ops->mount(disk, &privileged, path, &err));
-	shell("cd %s && grep -q kept data/file && test $(stat -c %%u data/file) = 33", path);
+	run("cd %s && grep -q kept data/file && test $(stat -c %%u data/file) = 33", path);
 	ok(disk->ops->unmount(disk, &spec, &err));
 	ok(disk->ops->destroy(disk, &(struct disk_spec){ .vmid = 7 }, &err));
-	shell("test -z \"$(find %s/extra %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir, state_dir);
+	run("test -z \"$(find %s/extra %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir, state_dir);
 }
 END_TEST
 
@@ -58,7 +58,7 @@ START_TEST(an_extra_disk_takes_room_as_it_is_filled_and_grows)
 	static const struct disk_extra larger[] = { { "data", 256 << 20, DISK_EXT4, "/data" } };
 
 	begin_extras();
-	shell("test $(du -k %s/extra/7/data | cut -f1) -lt 8192", state_dir);
+	run("test $(du -k %s/extra/7/data | cut -f1) -lt 8192", state_dir);
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("echo kept >data/file && test $(($(stat -f -c '%b * %S' data))) -lt 67108864");
 	ok(disk->ops->unmount(disk, &spec, &err));
@@ -67,7 +67,7 @@ START_TEST(an_extra_disk_takes_room_as_it_is_filled_and_grows)
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("grep -q kept data/file && test $(($(stat -f -c '%b * %S' data))) -gt 200000000");
 	ok(disk->ops->unmount(disk, &spec, &err));
-	shell("fsck.ext4 -fn %s/extra/7/data >/dev/null 2>&1", state_dir);
+	run("fsck.ext4 -fn %s/extra/7/data >/dev/null 2>&1", state_dir);
 }
 END_TEST
 
@@ -76,12 +76,12 @@ START_TEST(a_disk_that_is_still_held_is_not_set_up_twice)
 {
 	begin_extras();
 	ok(disk->ops->mount(disk, &spec, path, &err));
-	shell("mkdir %s/held && mount --bind %s/data %s/held", folder, path, folder);
+	run("mkdir %s/held && mount --bind %s/data %s/held", folder, path, folder);
 	ok(disk->ops->unmount(disk, &spec, &err));
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("echo one >data/file");
-	shell("grep -q one %s/held/file && test $(losetup -a | grep -c %s/extra/7/data) = 1", folder, state_dir);
-	shell("umount %s/held", folder);
+	run("grep -q one %s/held/file && test $(losetup -a | grep -c %s/extra/7/data) = 1", folder, state_dir);
+	run("umount %s/held", folder);
 }
 END_TEST
 
@@ -90,11 +90,11 @@ START_TEST(mount_points_of_a_guest_never_lead_outside)
 	vn_autofree char *outside = vn_format("%s/outside", folder);
 
 	begin_extras();
-	shell("mkdir -p %s %s/disks/7/upper%s && ln -s ../../../../../../../../../..%s %s/disks/7/upper/data", outside,
+	run("mkdir -p %s %s/disks/7/upper%s && ln -s ../../../../../../../../../..%s %s/disks/7/upper/data", outside,
 	    state_dir, outside, outside, state_dir);
 	ok(disk->ops->mount(disk, &spec, path, &err));
-	shell("test -z \"$(ls -A %s)\" && ! grep -q ' %s' /proc/self/mountinfo", outside, outside);
-	shell("test -d %s%s/logs", path, outside);
+	run("test -z \"$(ls -A %s)\" && ! grep -q ' %s' /proc/self/mountinfo", outside, outside);
+	run("test -d %s%s/logs", path, outside);
 	remount();
 }
 END_TEST
@@ -102,10 +102,10 @@ END_TEST
 START_TEST(a_file_where_a_mount_point_is_to_be_fails_the_mount_alone)
 {
 	begin_extras();
-	shell("echo file >%s/disks/7/upper/data", state_dir);
+	run("echo file >%s/disks/7/upper/data", state_dir);
 	ck_assert_int_eq(disk->ops->mount(disk, &spec, path, &err), -1);
 	ck_assert_msg(strstr(err.text, "/data") != NULL, "%s", err.text);
-	shell("! grep -q %s/root/ /proc/self/mountinfo && ! losetup -a | grep -q %s/extra", run_dir, state_dir);
+	run("! grep -q %s/root/ /proc/self/mountinfo && ! losetup -a | grep -q %s/extra", run_dir, state_dir);
 }
 END_TEST
 
@@ -117,20 +117,20 @@ START_TEST(extra_disks_come_and_go_one_by_one)
 	begin_extras();
 	fewer.extras = pair;
 	fewer.n_extras = 1;
-	shell("touch %s/extra/7/.new-half", state_dir);
+	run("touch %s/extra/7/.new-half", state_dir);
 	ok(disk->ops->extras_keep(disk, &fewer, &err));
-	shell("test \"$(find %s/extra/7 -type f -name '[!.]*')\" = %s/extra/7/logs && test ! -e %s/extra/7/.new-half",
+	run("test \"$(find %s/extra/7 -type f -name '[!.]*')\" = %s/extra/7/logs && test ! -e %s/extra/7/.new-half",
 	    state_dir, state_dir, state_dir);
 	fewer.extras = other;
 	ok(disk->ops->extras_up(disk, &fewer, &err));
-	shell("test -e %s/extra/7/logs && test -e %s/extra/7/more", state_dir, state_dir);
+	run("test -e %s/extra/7/logs && test -e %s/extra/7/more", state_dir, state_dir);
 	fewer.uuid = "33333333-3333-4333-8333-333333333333";
 	fails(disk->ops->extras_up(disk, &fewer, &err), VN_E_EXISTS);
 	fails(disk->ops->extras_keep(disk, &fewer, &err), VN_E_EXISTS);
 	fewer.uuid = spec.uuid;
 	fewer.n_extras = 0;
 	ok(disk->ops->extras_keep(disk, &fewer, &err));
-	shell("test -z \"$(find %s/extra -mindepth 1)\"", state_dir);
+	run("test -z \"$(find %s/extra -mindepth 1)\"", state_dir);
 }
 END_TEST
 
@@ -160,25 +160,25 @@ START_TEST(a_file_system_that_cannot_be_made_leaves_no_disk)
 	begin("ext4");
 	spec.extras = pair;
 	spec.n_extras = 2;
-	shell("mkdir %s/bin && printf '#!/bin/sh\\ntest ! -e %s/second || { echo no luck >&2; exit 3; }; : >%s/second\\n' "
+	run("mkdir %s/bin && printf '#!/bin/sh\\ntest ! -e %s/second || { echo no luck >&2; exit 3; }; : >%s/second\\n' "
 	    ">%s/bin/mkfs.ext4 && chmod 755 %s/bin/mkfs.ext4", folder, folder, folder, folder, folder);
 	setenv("PATH", with, 1);
 	fails(disk->ops->extras_up(disk, &spec, &err), VN_E_BACKEND);
 	setenv("PATH", before, 1);
 	ck_assert_msg(strstr(err.text, "no luck") && strstr(err.text, "'data'"), "%s", err.text);
-	shell("test -z \"$(find %s/extra %s/trash -mindepth 1)\"", state_dir, state_dir);
+	run("test -z \"$(find %s/extra %s/trash -mindepth 1)\"", state_dir, state_dir);
 	ok(disk->ops->extras_up(disk, &spec, &err));
 }
 END_TEST
 
 START_TEST(a_machine_without_loop_devices_is_named)
 {
-	shell("mount --bind /dev/null /dev/loop-control");
+	run("mount --bind /dev/null /dev/loop-control");
 	open_disk();
 	fails(disk->ops->extra_check(disk, DISK_EXT4, &err), VN_E_UNSUPPORTED);
 	ck_assert_msg(strstr(err.text, "module 'loop'") != NULL, "%s", err.text);
 	ok(disk->ops->extra_check(disk, DISK_NO_FILESYSTEM, &err));
-	shell("umount /dev/loop-control");
+	run("umount /dev/loop-control");
 }
 END_TEST
 

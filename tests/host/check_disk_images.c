@@ -21,7 +21,7 @@ START_TEST(an_image_counts_only_when_it_is_finished)
 {
 	fails(disk->ops->image_check(disk, SHA, &err), VN_E_NOT_FOUND);
 	fails(disk->ops->create(disk, &spec, &err), VN_E_NOT_FOUND);
-	shell("mkdir -p %s/images/" SHA "/root/etc %s/images/" SHA ".partial-1/root", state_dir, state_dir);
+	run("mkdir -p %s/images/" SHA "/root/etc %s/images/" SHA ".partial-1/root", state_dir, state_dir);
 	fails(disk->ops->image_check(disk, SHA, &err), VN_E_NOT_FOUND);
 	ck_assert_uint_eq(count_found(DISK_IMAGE_PARTIAL), 2);
 	add_image(SHA);
@@ -40,7 +40,7 @@ START_TEST(an_image_in_the_making_is_not_trash)
 	vn_autofree char *partial = vn_format("%s/images/" SHA ".partial-1", state_dir);
 	int fd;
 
-	shell("mkdir -p %s/root", partial);
+	run("mkdir -p %s/root", partial);
 	fd = open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
 	ok(disk->ops->empty_trash(disk, &err));
@@ -58,10 +58,10 @@ START_TEST(a_bad_archive_leaves_nothing)
 
 	tar_write(archive, evil, 2);
 	fails(unpack_file(archive, SHA), VN_E_INVALID);
-	shell("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
+	run("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
 	fails(unpack_file(archive, "../../etc"), VN_E_INVALID);
 	fails(unpack_file("/nonexistent", SHA), VN_E_NOT_FOUND);
-	shell("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
+	run("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
 }
 END_TEST
 
@@ -80,11 +80,11 @@ START_TEST(a_full_disk_is_a_limit_and_leaves_nothing)
 		entries[i] = (struct tar_entry){ names[i], '0', .data = data[0] };
 	}
 	tar_write(archive, entries, 14);
-	shell("mount -t tmpfs -o size=512k small %s", state_dir);
+	run("mount -t tmpfs -o size=512k small %s", state_dir);
 	open_disk();
 	fails(unpack_file(archive, SHA), VN_E_LIMIT);
-	shell("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
-	shell("umount %s", state_dir);
+	run("test -z \"$(ls -A %s/images %s/trash | grep -v :)\"", state_dir, state_dir);
+	run("umount %s", state_dir);
 }
 END_TEST
 

@@ -75,7 +75,7 @@ START_TEST(links_of_a_guest_never_lead_outside)
 	char command[512], file[512];
 
 	create_and_mount();
-	shell("mkdir %s/outside", folder);
+	run("mkdir %s/outside", folder);
 	snprintf(command, sizeof(command), "%s", evil[_i].command);
 	if (strstr(command, "%s"))
 		snprintf(command, sizeof(command), "%.*s%s%s",
@@ -90,7 +90,7 @@ START_TEST(links_of_a_guest_never_lead_outside)
 	} else {
 		ck_assert_int_eq(inject(file, "alice\n", 0644), -1);
 	}
-	shell("test -z \"$(ls -A %s/outside)\" && test ! -e /tmp/hostname", folder);
+	run("test -z \"$(ls -A %s/outside)\" && test ! -e /tmp/hostname", folder);
 }
 END_TEST
 

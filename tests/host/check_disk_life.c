@@ -31,11 +31,11 @@ START_TEST(a_disk_of_someone_else_is_left_alone)
 	fails(disk->ops->create(disk, &other, &err), VN_E_EXISTS);
 	fails(disk->ops->destroy(disk, &other, &err), VN_E_EXISTS);
 	fails(disk->ops->mount(disk, &other, path, &err), VN_E_EXISTS);
-	shell("mkdir -p %s/disks/9/upper", state_dir);
+	run("mkdir -p %s/disks/9/upper", state_dir);
 	other.vmid = 9;
 	fails(disk->ops->create(disk, &other, &err), VN_E_EXISTS);
 	fails(disk->ops->destroy(disk, &other, &err), VN_E_EXISTS);
-	shell("test -d %s/disks/9/upper", state_dir);
+	run("test -d %s/disks/9/upper", state_dir);
 }
 END_TEST
 
@@ -64,19 +64,19 @@ START_TEST(a_renewed_disk_is_fresh_on_any_image_and_the_old_one_goes)
 	add_image(OTHER);
 	other.image_sha256 = OTHER;
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("touch %s/disks/7/upper/mine", state_dir);
+	run("touch %s/disks/7/upper/mine", state_dir);
 	fails(disk->ops->renew(disk, &(struct disk_spec){ .vmid = 7, .uuid = "33333333-3333-4333-8333-333333333333",
 				       .image_sha256 = SHA }, &err), VN_E_EXISTS);
-	shell("test -e %s/disks/7/upper/mine", state_dir);
+	run("test -e %s/disks/7/upper/mine", state_dir);
 	ok(disk->ops->renew(disk, &other, &err));
-	shell("test ! -e %s/disks/7/upper/mine && test ! -e %s/disks/.new-7", state_dir, state_dir);
+	run("test ! -e %s/disks/7/upper/mine && test ! -e %s/disks/.new-7", state_dir, state_dir);
 	ok(disk->ops->mount(disk, &other, path, &err));
 	fails(disk->ops->renew(disk, &other, &err), VN_E_STATE);
 	ok(disk->ops->unmount(disk, &other, &err));
 	/* As if killed between putting the fresh one in place and trashing the old one. */
-	shell("mkdir -p %s/disks/.new-7/upper && touch %s/disks/.new-7/upper/old", state_dir, state_dir);
+	run("mkdir -p %s/disks/.new-7/upper && touch %s/disks/.new-7/upper/old", state_dir, state_dir);
 	ok(disk->ops->renew(disk, &spec, &err));
-	shell("test ! -e %s/disks/.new-7", state_dir);
+	run("test ! -e %s/disks/.new-7", state_dir);
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	ok(disk->ops->unmount(disk, &spec, &err));
 }
@@ -86,14 +86,14 @@ END_TEST
 START_TEST(half_made_disks_are_made_whole)
 {
 	add_image(SHA);
-	shell("mkdir -p %s/disks/.new-7/upper && echo '{}' >%s/disks/.new-7/owner.new", state_dir,
+	run("mkdir -p %s/disks/.new-7/upper && echo '{}' >%s/disks/.new-7/owner.new", state_dir,
 	    state_dir);
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("test ! -e %s/disks/.new-7", state_dir);
-	shell("mkdir %s/root/7", run_dir);
+	run("test ! -e %s/disks/.new-7", state_dir);
+	run("mkdir %s/root/7", run_dir);
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	ok(disk->ops->unmount(disk, &spec, &err));
-	shell("mkdir %s/trash/disk-7-0 && mv %s/disks/7 %s/trash/disk-7-0/0", state_dir, state_dir,
+	run("mkdir %s/trash/disk-7-0 && mv %s/disks/7 %s/trash/disk-7-0/0", state_dir, state_dir,
 	    state_dir);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	ck_assert_uint_eq(count_found(DISK_TRASH), 1);
@@ -128,12 +128,12 @@ START_TEST(links_out_of_a_deleted_disk_are_not_followed)
 {
 	add_image(SHA);
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("mkdir %s/keep && echo x >%s/keep/file && cd %s && mkdir -p a/b && ln -s %s/keep a/b/link && "
+	run("mkdir %s/keep && echo x >%s/keep/file && cd %s && mkdir -p a/b && ln -s %s/keep a/b/link && "
 	    "ln -s %s/keep link && ln -s / root && ln %s/keep/file hard && mkfifo pipe && "
 	    "for i in $(seq 300); do mkdir -p many/$i/x; touch many/$i/x/f; done",
 	    folder, folder, in_disk("upper"), folder, folder, folder);
 	ok(disk->ops->destroy(disk, &spec, &err));
-	shell("test -e %s/keep/file && test -z \"$(ls -A %s/trash)\"", folder, state_dir);
+	run("test -e %s/keep/file && test -z \"$(ls -A %s/trash)\"", folder, state_dir);
 }
 END_TEST
 
@@ -141,10 +141,10 @@ START_TEST(mounts_below_a_deleted_disk_are_not_entered)
 {
 	add_image(SHA);
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("mkdir -p %s/mnt && mount -t tmpfs other %s/mnt && echo x >%s/mnt/kept", in_disk("upper"),
+	run("mkdir -p %s/mnt && mount -t tmpfs other %s/mnt && echo x >%s/mnt/kept", in_disk("upper"),
 	    in_disk("upper"), in_disk("upper"));
 	fails(disk->ops->destroy(disk, &spec, &err), VN_E_BUSY);
-	shell("m=$(awk '/trash/ {print $5}' /proc/self/mountinfo) && test -e $m/kept && umount $m");
+	run("m=$(awk '/trash/ {print $5}' /proc/self/mountinfo) && test -e $m/kept && umount $m");
 	ok(disk->ops->empty_trash(disk, &err));
 	ck_assert_uint_eq(count_found(DISK_TRASH), 0);
 }

@@ -21,9 +21,9 @@ begin_lvm(void)
 static void
 end_lvm(const char *left)
 {
-	shell("test \"$(grep -o 'vnoded-11111111-[a-z0-9-]*\"' %s/lvm/volumes | grep -v 7-0 | grep -vc '%s')\" = 0", folder,
+	run("test \"$(grep -o 'vnoded-11111111-[a-z0-9-]*\"' %s/lvm/volumes | grep -v 7-0 | grep -vc '%s')\" = 0", folder,
 	    left);
-	shell("grep -q 'vnoded-11111111-7-0\": {\"tags\": \\[\"theirs\"\\], \"size\": 4194304}' %s/lvm/volumes", folder);
+	run("grep -q 'vnoded-11111111-7-0\": {\"tags\": \\[\"theirs\"\\], \"size\": 4194304}' %s/lvm/volumes", folder);
 }
 
 START_TEST(a_thin_volume_is_a_snapshot_of_its_image)
@@ -39,7 +39,7 @@ START_TEST(a_thin_volume_is_a_snapshot_of_its_image)
 	ok(disk->ops->create(disk, &spec, &err));
 	ok(disk->ops->create(disk, &spec, &err));
 	ok(disk->ops->create(disk, &other, &err));
-	shell("test $(grep -c 'lvcreate.*--type thin' %s/lvm/log) = 1 && test $(grep -c 'lvcreate.* -s ' %s/lvm/log) = 2",
+	run("test $(grep -c 'lvcreate.*--type thin' %s/lvm/log) = 1 && test $(grep -c 'lvcreate.* -s ' %s/lvm/log) = 2",
 	    folder, folder);
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("test \"$(stat -c %u:%g etc/owned)\" = 33:34 && test $(stat -c %h etc/again) = 2");
@@ -48,7 +48,7 @@ START_TEST(a_thin_volume_is_a_snapshot_of_its_image)
 	fails(disk->ops->grow(disk, &spec, &err), VN_E_STATE);
 	ok(disk->ops->unmount(disk, &spec, &err));
 	ok(disk->ops->mount(disk, &other, path, &err));
-	shell("test ! -e %s/etc/mine", path);
+	run("test ! -e %s/etc/mine", path);
 	ok(disk->ops->unmount(disk, &other, &err));
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("grep -q mine etc/mine");
@@ -71,7 +71,7 @@ START_TEST(a_thin_volume_grows_with_its_file_system)
 	spec.size_bytes = 512 << 20;
 	fails(disk->ops->create(disk, &spec, &err), VN_E_INVALID);
 	ck_assert_msg(strstr(err.text, "at least 1073741824") != NULL, "%s", err.text);
-	shell("! grep -q lvcreate %s/lvm/log && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", folder, state_dir, state_dir);
+	run("! grep -q lvcreate %s/lvm/log && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", folder, state_dir, state_dir);
 	spec.size_bytes = 0;
 	ok(disk->ops->create(disk, &spec, &err));
 	spec.size_bytes = 2ull << 30;
@@ -91,7 +91,7 @@ START_TEST(a_raw_image_becomes_a_volume_that_only_guests_read)
 	add_raw_image();
 	spec.image_sha256 = RAW;
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir,
+	run("cmp -n 8388608 %s/raw /dev/%s/$(grep -o 'vnoded-11111111-7-[a-z0-9]*' %s/disks/7/volume)", state_dir,
 	    env.lvm_group, state_dir);
 	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
 	ok(disk->ops->destroy(disk, &spec, &err));
@@ -108,13 +108,13 @@ START_TEST(lvm_may_fail_at_any_call)
 {
 	begin_lvm();
 	add_image();
-	shell(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_faults[_i], folder);
+	run(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_faults[_i], folder);
 	if (disk->ops->create(disk, &spec, &err) == 0)
 		ck_abort_msg("'%s' was not met", lvm_faults[_i]);
 	ck_assert_msg(strstr(err.text, "no luck") != NULL, "%s", err.text);
-	shell("rm %s/lvm/fail && test -z \"$(ls -A %s/disks)\"", folder, state_dir);
+	run("rm %s/lvm/fail && test -z \"$(ls -A %s/disks)\"", folder, state_dir);
 	ok(disk->ops->empty_trash(disk, &err));
-	shell("test $(grep -o 'vnoded-11111111-[a-z0-9-]*\": ' %s/lvm/volumes | grep -v 7-0 | grep -vc image) = 0", folder);
+	run("test $(grep -o 'vnoded-11111111-[a-z0-9-]*\": ' %s/lvm/volumes | grep -v 7-0 | grep -vc image) = 0", folder);
 	ok(disk->ops->create(disk, &spec, &err));
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	in_guest("test -e etc/passwd");
@@ -131,9 +131,9 @@ START_TEST(a_removal_that_fails_is_gone_on_with)
 	begin_lvm();
 	add_image();
 	ok(disk->ops->create(disk, &spec, &err));
-	shell(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_removals[_i], folder);
+	run(": >%s/lvm/log && echo %s >%s/lvm/fail", folder, lvm_removals[_i], folder);
 	ck_assert_int_eq(disk->ops->destroy(disk, &spec, &err), -1);
-	shell("rm %s/lvm/fail", folder);
+	run("rm %s/lvm/fail", folder);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	ok(disk->ops->empty_trash(disk, &err));
 	ck_assert_uint_eq(count_found(DISK_TRASH) + count_found(DISK_VNODE), 0);
@@ -147,7 +147,7 @@ START_TEST(a_volume_of_nobody_is_found_and_one_of_others_stays)
 	add_image();
 	ok(disk->ops->create(disk, &spec, &err));
 	/* As if killed after the snapshot and before the folder was whole. */
-	shell("rm -r %s/disks/7", state_dir);
+	run("rm -r %s/disks/7", state_dir);
 	ck_assert_uint_eq(count_found(DISK_TRASH), 1);
 	ok(disk->ops->empty_trash(disk, &err));
 	end_lvm("image");
@@ -162,7 +162,7 @@ START_TEST(volumes_that_others_take_away_are_missed_when_they_are_needed)
 	begin_lvm();
 	add_image();
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("lvm lvremove %s/$(grep -o 'vnoded-11111111-image-[a-z0-9]*\": ' %s/lvm/volumes | cut -d'\"' -f1)", env.lvm_group,
+	run("lvm lvremove %s/$(grep -o 'vnoded-11111111-image-[a-z0-9]*\": ' %s/lvm/volumes | cut -d'\"' -f1)", env.lvm_group,
 	    folder);
 	other.type = DISK_LVM_THIN;
 	other.vmid = 8;
@@ -170,11 +170,11 @@ START_TEST(volumes_that_others_take_away_are_missed_when_they_are_needed)
 	ok(disk->ops->mount(disk, &other, path, &err));
 	in_guest("test -e etc/passwd");
 	ok(disk->ops->unmount(disk, &other, &err));
-	shell("sed -i 's/vnoded:11111111-1111-4111-8111-111111111111:22222222[^\"]*/theirs/g' %s/lvm/volumes", folder);
+	run("sed -i 's/vnoded:11111111-1111-4111-8111-111111111111:22222222[^\"]*/theirs/g' %s/lvm/volumes", folder);
 	ok(disk->ops->destroy(disk, &spec, &err));
 	ok(disk->ops->destroy(disk, &other, &err));
 	ok(disk->ops->empty_trash(disk, &err));
-	shell("test $(grep -oE 'vnoded-11111111-[78]-[a-z0-9]{2,}\": ' %s/lvm/volumes | wc -l) = 2", folder);
+	run("test $(grep -oE 'vnoded-11111111-[78]-[a-z0-9]{2,}\": ' %s/lvm/volumes | wc -l) = 2", folder);
 }
 END_TEST
 
@@ -193,24 +193,24 @@ START_TEST(a_crowd_of_volumes_takes_one_look_not_one_each)
 		ok(disk->ops->create(disk, &spec, &err));
 	}
 	/* The pool, then whether the image has its volume. */
-	shell("test $(grep -c '^lvs' %s/lvm/log) = 2 && test $(grep -c ^lvcreate %s/lvm/log) = %d && "
+	run("test $(grep -c '^lvs' %s/lvm/log) = 2 && test $(grep -c ^lvcreate %s/lvm/log) = %d && "
 	    "test $(wc -l <%s/lvm/log) = %d", folder, folder, CROWD + 1, folder, CROWD + 4);
 	/* One that is found again by a new daemon, and all but one left by a crash. */
-	shell(": >%s/lvm/log && for vmid in $(seq 8 %d); do rm -r %s/disks/$vmid; done", folder, 6 + CROWD, state_dir);
+	run(": >%s/lvm/log && for vmid in $(seq 8 %d); do rm -r %s/disks/$vmid; done", folder, 6 + CROWD, state_dir);
 	disk->ops->close(disk);
 	open_disk();
 	ok(disk->ops->inventory(disk, &found, &count, &err));
 	free(found);
 	ck_assert_uint_eq(count, CROWD - 1 + 2);	/* with one disk, and its image */
 	ok(disk->ops->empty_trash(disk, &err));
-	shell("test $(grep -c '^lvs' %s/lvm/log) = 3 && test $(grep -c ^lvremove %s/lvm/log) = 1 && "
+	run("test $(grep -c '^lvs' %s/lvm/log) = 3 && test $(grep -c ^lvremove %s/lvm/log) = 1 && "
 	    "test $(wc -l <%s/lvm/log) = 4", folder, folder, folder);
-	shell(": >%s/lvm/log", folder);
+	run(": >%s/lvm/log", folder);
 	spec.vmid = 7;
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	ok(disk->ops->unmount(disk, &spec, &err));
 	ok(disk->ops->destroy(disk, &spec, &err));
-	shell("test $(wc -l <%s/lvm/log) = 1", folder);
+	run("test $(wc -l <%s/lvm/log) = 1", folder);
 	end_lvm("image");
 }
 END_TEST

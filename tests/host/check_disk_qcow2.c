@@ -26,25 +26,25 @@ START_TEST(a_qcow2_disk_lies_over_its_image_and_grows)
 	ok(disk->ops->type_check(disk, DISK_QCOW2, &err));
 	spec.size_bytes = 4 << 20;
 	fails(disk->ops->create(disk, &spec, &err), VN_E_INVALID);
-	shell("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
+	run("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
 	spec.size_bytes = 0;
 	ok(disk->ops->create(disk, &spec, &err));
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608' && "
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608' && "
 	    "qemu-img info --output json %s | grep -q '\"backing-filename-format\": \"raw\"' && "
 	    "qemu-img compare -q %s %s/raw", file, file, file, state_dir);
 	spec.size_bytes = 16 << 20;
 	ok(disk->ops->grow(disk, &spec, &err));
 	ok(disk->ops->grow(disk, &spec, &err));
-	shell("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
 	spec.size_bytes = 8 << 20;
 	ok(disk->ops->grow(disk, &spec, &err));
-	shell("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 16777216'", file);
 	fails(disk->ops->mount(disk, &spec, path, &err), VN_E_UNSUPPORTED);
 	fails(disk->ops->image_remove(disk, RAW, &err), VN_E_STATE);
 	spec.size_bytes = 0;
 	ok(disk->ops->renew(disk, &spec, &err));
-	shell("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608'", file);
+	run("qemu-img info --output json %s | grep -q '\"virtual-size\": 8388608'", file);
 	ok(disk->ops->destroy(disk, &spec, &err));
 }
 END_TEST
@@ -62,7 +62,7 @@ START_TEST(a_disk_is_made_from_images_of_its_kind_only)
 	spec.image_sha256 = SHA;
 	ok(disk->ops->create(disk, &spec, &err));
 	fails(disk->ops->grow(disk, &spec, &err), VN_E_UNSUPPORTED);
-	shell("test \"$(ls %s/disks)\" = 7 && test -z \"$(ls %s/trash)\"", state_dir, state_dir);
+	run("test \"$(ls %s/disks)\" = 7 && test -z \"$(ls %s/trash)\"", state_dir, state_dir);
 }
 END_TEST
 
@@ -80,18 +80,18 @@ START_TEST(a_disk_from_another_file_system_is_copied_with_its_holes)
 
 	told = 0;
 	begin(_i == 2 ? "ext4" : cloning[_i]);
-	shell("truncate -s 32M %s && for at in 0 9 31; do dd if=/dev/urandom of=%s bs=1M count=1 seek=$at conv=notrunc status=none; "
+	run("truncate -s 32M %s && for at in 0 9 31; do dd if=/dev/urandom of=%s bs=1M count=1 seek=$at conv=notrunc status=none; "
 	    "done", file, file);
 	fails(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err), VN_E_CANCELLED);
-	shell("test -z \"$(find %s/images %s/trash -mindepth 1)\"", state_dir, state_dir);
+	run("test -z \"$(find %s/images %s/trash -mindepth 1)\"", state_dir, state_dir);
 	cancelled = false;
 	progress = told = 0;
 	ok(disk->ops->image_unpack(disk, &image, &limits, &cancelled, &progress, &facts, &err));
-	shell("cmp %s %s && test $(stat -c %%b %s) -lt 8000 && test $(stat -c %%a:%%h %s) = 600:1", file, stored, stored, stored);
+	run("cmp %s %s && test $(stat -c %%b %s) -lt 8000 && test $(stat -c %%a:%%h %s) = 600:1", file, stored, stored, stored);
 	ck_assert_uint_eq(progress, 32 << 20);
 	ck_assert_uint_eq(told, 32 << 20);
 	ck_assert_uint_eq(facts.virtual_bytes, 32 << 20);
-	shell("test $(stat -c %%h %s) = 1", file);
+	run("test $(stat -c %%h %s) = 1", file);
 }
 END_TEST
 

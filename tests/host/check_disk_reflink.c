@@ -29,7 +29,7 @@ create_and_mount(const char *kind)
 static void
 same_trees(const char *one, const char *other)
 {
-	shell("for tree in %s %s; do (cd $tree && find . -printf '%%p %%y %%m %%U %%G %%s %%T@ %%n %%l\\n' | "
+	run("for tree in %s %s; do (cd $tree && find . -printf '%%p %%y %%m %%U %%G %%s %%T@ %%n %%l\\n' | "
 	    "sed 's/^\\(\\S* d \\S* \\S* \\S*\\) [0-9]* \\(\\S*\\) [0-9]*/\\1 \\2/' | sort; "
 	    "getfattr -hRd -m - . 2>/dev/null | sort); done >%s/both && "
 	    "n=$(wc -l <%s/both) && test $n -gt 20 && head -$((n / 2)) %s/both >%s/a && "
@@ -44,13 +44,13 @@ START_TEST(a_clone_is_its_image_to_the_attribute)
 
 	begin(cloning[_i]);
 	add_image();
-	shell("cd %s && setfattr -n user.note -v kept etc/passwd && setfattr -n trusted.note -v kept etc && "
+	run("cd %s && setfattr -n user.note -v kept etc/passwd && setfattr -n trusted.note -v kept etc && "
 	    "setfattr -h -n trusted.note -v kept etc/link && setfattr -n security.capability -v "
 	    "0x0100000200000000000000000000000000000000 bin/su", image);
 	ok(disk->ops->create(disk, &spec, &err));
 	same_trees(image, root);
-	shell("test $(stat -c %%h %s/etc/again) = 2 && test %s/etc/again -ef %s/etc/owned", root, root, root);
-	shell("getfattr -n user.note %s/etc/passwd >/dev/null 2>&1 && getfattr -n security.capability "
+	run("test $(stat -c %%h %s/etc/again) = 2 && test %s/etc/again -ef %s/etc/owned", root, root, root);
+	run("getfattr -n user.note %s/etc/passwd >/dev/null 2>&1 && getfattr -n security.capability "
 	    "%s/bin/su >/dev/null 2>&1", root, root);
 }
 END_TEST
@@ -62,10 +62,10 @@ START_TEST(a_clone_takes_no_room_for_its_contents)
 	begin(cloning[_i]);
 	add_image();
 	/* Filled half by one file: a copy of it would not fit. */
-	shell("dd if=/dev/urandom of=%s/images/" SHA "/root/large bs=1M count=150 status=none && sync -f %s",
+	run("dd if=/dev/urandom of=%s/images/" SHA "/root/large bs=1M count=150 status=none && sync -f %s",
 	    state_dir, state_dir);
 	ok(disk->ops->create(disk, &spec, &err));
-	shell("cmp %s/large %s/images/" SHA "/root/large", root, state_dir);
+	run("cmp %s/large %s/images/" SHA "/root/large", root, state_dir);
 	for (int64_t vmid = 8; vmid < 12; vmid++) {
 		struct disk_spec another = spec;
 
@@ -91,12 +91,12 @@ START_TEST(layers_become_one_tree)
 	ok(disk->ops->create(disk, &spec, &err));
 	ok(disk->ops->create(disk, &overlay, &err));
 	ok(disk->ops->mount(disk, &overlay, path, &err));
-	shell("cd %s && test ! -e etc/passwd && grep -q 'by 35' etc/owned && grep -q 'by 33' etc/again && "
+	run("cd %s && test ! -e etc/passwd && grep -q 'by 35' etc/owned && grep -q 'by 33' etc/again && "
 	    "test -f tmp && test -d fifo && test -e old/new && test ! -e old/file", root);
-	shell("cd %s && find . -mindepth 1 -printf '%%p %%y %%m %%U %%G %%T@\\n' | sort >%s/clone && cd %s && "
+	run("cd %s && find . -mindepth 1 -printf '%%p %%y %%m %%U %%G %%T@\\n' | sort >%s/clone && cd %s && "
 	    "find . -mindepth 1 -printf '%%p %%y %%m %%U %%G %%T@\\n' | sort | diff %s/clone -", root, folder, shown,
 	    folder);
-	shell("! getfattr -hRd -m trusted.overlay %s | grep .", root);
+	run("! getfattr -hRd -m trusted.overlay %s | grep .", root);
 }
 END_TEST
 
@@ -106,8 +106,8 @@ START_TEST(a_guest_has_its_own_ids_in_a_clone)
 	in_guest("test \"$(stat -c %u:%g:%a .)\" = 0:0:755 && test \"$(stat -c %u:%g etc/owned)\" = 33:34");
 	in_guest("test \"$(stat -c %a bin/su)\" = 4755");
 	in_guest("echo new >etc/new && chown 33:34 etc/new && echo more >>etc/owned && rm etc/passwd");
-	shell("test \"$(stat -c %%u:%%g %s/disks/7/root/etc/new)\" = 33:34", state_dir);
-	shell("test ! -e %s/disks/7/root/etc/passwd && grep -q root %s/images/" SHA "/root/etc/passwd && "
+	run("test \"$(stat -c %%u:%%g %s/disks/7/root/etc/new)\" = 33:34", state_dir);
+	run("test ! -e %s/disks/7/root/etc/passwd && grep -q root %s/images/" SHA "/root/etc/passwd && "
 	    "test \"$(cat %s/images/" SHA "/root/etc/owned)\" = 'by 33'", state_dir, state_dir, state_dir);
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(a_clone_survives_unmount_and_a_new_daemon)
 	create_and_mount(cloning[_i]);
 	in_guest("mkdir srv && echo 1 >srv/count");
 	ok(disk->ops->unmount(disk, &spec, &err));
-	shell("! grep -q root/7 /proc/self/mountinfo");
+	run("! grep -q root/7 /proc/self/mountinfo");
 	ok(disk->ops->mount(disk, &spec, path, &err));
 	disk->ops->close(disk);
 	open_disk();
@@ -126,7 +126,7 @@ START_TEST(a_clone_survives_unmount_and_a_new_daemon)
 	in_guest("grep -q 1 srv/count");
 	ok(disk->ops->unmount(disk, &(struct disk_spec){ .vmid = 7 }, &err));
 	ok(disk->ops->destroy(disk, &(struct disk_spec){ .vmid = 7 }, &err));
-	shell("test -z \"$(find %s/disks %s/trash %s/root -mindepth 1)\"", state_dir, state_dir, run_dir);
+	run("test -z \"$(find %s/disks %s/trash %s/root -mindepth 1)\"", state_dir, state_dir, run_dir);
 }
 END_TEST
 
@@ -145,7 +145,7 @@ START_TEST(a_disk_may_become_one_of_another_type)
 	ok(disk->ops->unmount(disk, &overlay, &err));
 	ok(disk->ops->renew(disk, &spec, &err));
 	ok(disk->ops->mount(disk, &privileged, path, &err));
-	shell("test -e %s/etc/passwd", path);
+	run("test -e %s/etc/passwd", path);
 }
 END_TEST
 
@@ -153,9 +153,9 @@ START_TEST(a_clone_that_does_not_fit_leaves_nothing)
 {
 	begin(cloning[_i]);
 	add_image();
-	shell("cd %s && dd if=/dev/zero of=filler bs=64k status=none 2>/dev/null; sync -f . || true", state_dir);
+	run("cd %s && dd if=/dev/zero of=filler bs=64k status=none 2>/dev/null; sync -f . || true", state_dir);
 	fails(disk->ops->create(disk, &spec, &err), VN_E_LIMIT);
-	shell("rm %s/filler && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir,
+	run("rm %s/filler && test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir,
 	    state_dir);
 	ok(disk->ops->create(disk, &spec, &err));
 }
@@ -169,7 +169,7 @@ START_TEST(a_file_system_without_clones_is_named)
 	ck_assert_msg(strstr(err.text, "btrfs") != NULL, "%s", err.text);
 	ok(disk->ops->type_check(disk, DISK_OVERLAY, &err));
 	fails(disk->ops->create(disk, &spec, &err), VN_E_UNSUPPORTED);
-	shell("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
+	run("test -z \"$(find %s/disks %s/trash -mindepth 1)\"", state_dir, state_dir);
 }
 END_TEST
 

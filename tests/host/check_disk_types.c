@@ -65,7 +65,7 @@ add_raw_image(void)
 {
 	vn_autofree char *file = vn_format("%s/raw", state_dir);
 
-	shell("truncate -s 8M %s && echo here | dd of=%s bs=1 seek=4194304 conv=notrunc status=none", file, file);
+	run("truncate -s 8M %s && echo here | dd of=%s bs=1 seek=4194304 conv=notrunc status=none", file, file);
 	ok(unpack(&(struct image_spec){ .path = file, .sha256 = RAW, .format = IMAGE_RAW }));
 }
 

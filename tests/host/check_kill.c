@@ -329,7 +329,7 @@ static void
 tear_down(void)
 {
 	mini_loop_free(loop);
-	shell("rm -rf %s", folder);
+	run("rm -rf %s", folder);
 }
 
 int

@@ -42,7 +42,7 @@ make_userns(void)
 	ck_assert_int_eq(read(pipes[0], &ready, 1), 1);
 	close(pipes[0]);
 	close(pipes[1]);
-	shell("echo 0 %u 65536 >/proc/%d/uid_map && echo 0 %u 65536 >/proc/%d/gid_map", BASE, sleeper,
+	run("echo 0 %u 65536 >/proc/%d/uid_map && echo 0 %u 65536 >/proc/%d/gid_map", BASE, sleeper,
 	    BASE, sleeper);
 	snprintf(userns, sizeof(userns), "/proc/%d/ns/user", sleeper);
 }
@@ -67,14 +67,14 @@ world_end(void)
 	kill(sleeper, SIGKILL);
 	waitpid(sleeper, NULL, 0);
 	if (is_state_mounted)
-		shell("umount %s", state_dir);
-	shell("! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s", folder, folder, folder);
+		run("umount %s", state_dir);
+	run("! grep -q %s /proc/self/mountinfo && ! losetup -a | grep -q %s && rm -rf %s", folder, folder, folder);
 }
 
 void
 mount_state(const char *kind)
 {
-	shell("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mkdir -p %s && "
+	run("truncate -s 400M %s/fs && mkfs.%s -q %s/fs >/dev/null 2>&1 && mkdir -p %s && "
 	    "mount -o loop %s/fs %s", folder, kind, folder, state_dir, folder, state_dir);
 	is_state_mounted = true;
 }

@@ -21,11 +21,11 @@ fake_lvm_begin(const char *in, struct backend_env *env)
 	old_path = vn_strdup(getenv("PATH"));
 	path = vn_format("%s/bin:%s", folder, old_path);
 	snprintf(group, sizeof(group), "vnoded-test-%d", (int)getpid());
-	shell("mkdir %s/bin %s/lvm && printf '#!/bin/sh\\nexec python3 " FAKE_LVM " %s/lvm \"$@\"\\n' "
-	      ">%s/bin/lvm && chmod 755 %s/bin/lvm && : >%s/lvm/log", folder, folder, folder, folder,
-	      folder, folder);
-	shell("echo '{\"" FAKE_LVM_THEIRS "\": {\"tags\": [\"theirs\"], \"size\": 4194304}}' "
-	      ">%s/lvm/volumes", folder);
+	run("mkdir %s/bin %s/lvm && printf '#!/bin/sh\\nexec python3 " FAKE_LVM " %s/lvm \"$@\"\\n' "
+	    ">%s/bin/lvm && chmod 755 %s/bin/lvm && : >%s/lvm/log", folder, folder, folder, folder,
+	    folder, folder);
+	run("echo '{\"" FAKE_LVM_THEIRS "\": {\"tags\": [\"theirs\"], \"size\": 4194304}}' "
+	    ">%s/lvm/volumes", folder);
 	setenv("PATH", path, 1);
 	env->lvm_group = group;
 	env->lvm_pool = "pool";
@@ -36,8 +36,8 @@ fake_lvm_end(void)
 {
 	if (!old_path)
 		return;
-	shell("for loop in $(losetup -a | grep %s/lvm | cut -d: -f1); do losetup -d $loop; done; "
-	      "rm -rf /dev/%s", folder, group);
+	run("for loop in $(losetup -a | grep %s/lvm | cut -d: -f1); do losetup -d $loop; done; "
+	    "rm -rf /dev/%s", folder, group);
 	setenv("PATH", old_path, 1);
 	free(vn_take_ptr(&old_path));
 }

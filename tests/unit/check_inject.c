@@ -36,13 +36,13 @@ set_up(void)
 static void
 in_root(const char *command)
 {
-	shell("cd %s && OUT=%s && { %s; }", root, outside, command);
+	run("cd %s && OUT=%s && { %s; }", root, outside, command);
 }
 
 static void
 tear_down(void)
 {
-	shell("rm -rf %s", folder);
+	run("rm -rf %s", folder);
 }
 
 static int

@@ -45,7 +45,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-	shell("rm -rf %s", folder);
+	run("rm -rf %s", folder);
 }
 
 static int
@@ -109,7 +109,7 @@ START_TEST(refuses_hostile_entries)
 	tar_end(file);
 	fclose(file);
 	assert_refused(VN_E_INVALID, hostile[_i].names);
-	shell("test -z \"$(ls -A %s)\" && test ! -e /tmp/evil && test ! -e %s/evil", outside, folder);
+	run("test -z \"$(ls -A %s)\" && test ! -e /tmp/evil && test ! -e %s/evil", outside, folder);
 }
 END_TEST
 
@@ -159,7 +159,7 @@ START_TEST(refuses_a_bomb_of_zeros)
 	struct tar_entry entry = { "zeros", '0', .zeros = 65 << 20 };
 
 	tar_write(archive, &entry, 1);
-	shell("gzip %s && mv %s.gz %s", archive, archive, archive);
+	run("gzip %s && mv %s.gz %s", archive, archive, archive);
 	assert_refused(VN_E_INVALID, "larger than 67108864 bytes");
 }
 END_TEST
@@ -185,7 +185,7 @@ make_plain(const char *filter)
 	vn_autofree char *tar = vn_format("%s.tar", archive);
 
 	tar_write(tar, plain, VN_COUNT(plain));
-	shell("%s <%s >%s", filter, tar, archive);
+	run("%s <%s >%s", filter, tar, archive);
 }
 
 START_TEST(unpacks_an_honest_archive)
@@ -228,7 +228,7 @@ START_TEST(refuses_a_truncated_archive)
 		ck_assert_int_eq(truncate(archive, st.st_size * per_mille[i] / 1000), 0);
 		ck_assert_msg(unpack() == -1, "cut at %u", per_mille[i]);
 		ck_assert_msg(err.code == VN_E_INVALID, "%s", err.text);
-		shell("rm -rf %s && mkdir %s", into, into);
+		run("rm -rf %s && mkdir %s", into, into);
 	}
 }
 END_TEST
@@ -247,7 +247,7 @@ END_TEST
 START_TEST(refuses_trailing_garbage)
 {
 	make_plain(filters[_i]);
-	shell("printf 'more than was asked for, and long enough to be seen' >>%s", archive);
+	run("printf 'more than was asked for, and long enough to be seen' >>%s", archive);
 	ck_assert_int_eq(unpack(), -1);
 	ck_assert_msg(err.code == VN_E_INVALID, "%s", err.text);
 }
@@ -256,7 +256,7 @@ END_TEST
 START_TEST(refuses_a_second_archive_behind_the_first)
 {
 	make_plain("cat");
-	shell("cp %s %s.2 && cat %s.2 >>%s", archive, archive, archive, archive);
+	run("cp %s %s.2 && cat %s.2 >>%s", archive, archive, archive, archive);
 	assert_refused(VN_E_INVALID, "follows the end");
 }
 END_TEST
@@ -264,7 +264,7 @@ END_TEST
 START_TEST(accepts_padding_behind_the_end)
 {
 	make_plain("cat");
-	shell("head -c 20000 /dev/zero >>%s && gzip %s && mv %s.gz %s", archive, archive, archive,
+	run("head -c 20000 /dev/zero >>%s && gzip %s && mv %s.gz %s", archive, archive, archive,
 	    archive);
 	ck_assert_msg(unpack() == 0, "%s", err.text);
 }
@@ -286,7 +286,7 @@ static const struct {
 
 START_TEST(refuses_what_is_no_archive)
 {
-	shell("%s%s", no_archives[_i].command, archive);
+	run("%s%s", no_archives[_i].command, archive);
 	assert_refused(VN_E_INVALID, no_archives[_i].text);
 }
 END_TEST
@@ -303,7 +303,7 @@ START_TEST(keeps_attributes_and_holes)
 	char value[32] = "";
 	struct stat st;
 
-	shell("mkdir %s/tree && echo x >%s/tree/f && python3 -c \"import os; "
+	run("mkdir %s/tree && echo x >%s/tree/f && python3 -c \"import os; "
 	    "os.setxattr('%s/tree/f', 'user.note', b'kept')\" && "
 	    "truncate -s 8G %s/tree/hole && printf end >>%s/tree/hole && "
 	    "tar -C %s/tree --xattrs -S --format=posix -cf %s .",
@@ -320,7 +320,7 @@ END_TEST
 
 START_TEST(refuses_attributes_of_overlayfs)
 {
-	shell("mkdir %s/tree && echo x >%s/tree/f && python3 -c \"import tarfile; "
+	run("mkdir %s/tree && echo x >%s/tree/f && python3 -c \"import tarfile; "
 	    "t = tarfile.open('%s', 'w', format=tarfile.PAX_FORMAT); i = t.gettarinfo('%s/tree/f', 'f'); "
 	    "i.pax_headers = {'SCHILY.xattr.trusted.overlay.redirect': '/etc'}; "
 	    "t.addfile(i, open('%s/tree/f', 'rb')); t.close()\"",

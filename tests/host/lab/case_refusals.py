@@ -217,9 +217,6 @@ def case_full_disk(build):
 				assert getattr(error, "code", None) == "limit", error
 			assert c.call("host.info")["protocol"] == 1
 			os.unlink(ballast)
-			if w.daemon.process.poll() is not None:
-				w.reconnect()
-				c = w.client
 			c.change("vnode.boot", vnode="v")
 			assert c.run("v", "true").status == 0
 	finally:

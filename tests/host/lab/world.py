@@ -45,6 +45,13 @@ class Build:
 		self.sha256 = run(make, self.image).split()[0]
 
 
+class Crash(Exception):
+	"""vnoded ended by a signal that no test sends it."""
+
+
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+
+
 class Daemon:
 	"""One vnoded with a state of its own."""
 
@@ -67,7 +74,14 @@ class Daemon:
 			words += ["--set", f"{key}={value}"]
 		return words
 
+	def check_no_crash(self):
+		"""Wherever a test would take an ended daemon for one that it has ended."""
+		status = self.process.poll() if self.process else None
+		if status is not None and -status in CRASHES:
+			raise Crash(f"vnoded ended by {signal.Signals(-status).name}")
+
 	def spawn(self, **env):
+		self.check_no_crash()
 		self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
 			stdout=subprocess.DEVNULL, stderr=open(self.log_path, "ab"),
 			env=dict(os.environ, **env), start_new_session=True)
@@ -98,10 +112,12 @@ class Daemon:
 		return self.log()[before:]
 
 	def kill(self):
+		self.check_no_crash()
 		self.process.kill()
 		self.process.wait(PATIENCE)
 
 	def stop(self):
+		self.check_no_crash()
 		self.process.terminate()
 		status = self.process.wait(PATIENCE)
 		assert status == 0, f"vnoded ended with {status}: {self.log()[-600:]}"
@@ -154,6 +170,7 @@ class World:
 				self.keep_log()
 				self.sweep()
 			shutil.rmtree(self.daemon.folder, ignore_errors=True)
+			self.daemon.check_no_crash()
 
 	def end(self):
 		self.reconnect()
